@@ -1,0 +1,67 @@
+"""The repository @local_config: what is installed here, and how to compile.
+
+    config.bzl           CONFIG, the dictionary that config.py prints
+    :tensorflow_headers
+    :cuda_runtime        nothing, where CUDA is left out
+    :build_record.json   what the library is built for, as the loader reads it
+
+It is made when Bazel's server starts, since another TensorFlow may have been
+installed by then, and when the environment or what config.py reads changes.
+"""
+
+# Where one of these changes, the first is run again.
+_SOURCES = [
+    "//:build_tools/bazel/config.py",
+    "//:build_tools/compile_library.py",
+    "//:build_tools/tensorflow_config.py",
+    "//:tensorflow_lrn_grad/_version.py",
+]
+
+_BUILD = """
+load(":config.bzl", "CONFIG")
+
+package(default_visibility = ["//visibility:public"])
+
+exports_files(["build_record.json"])
+
+cc_library(
+    name = "tensorflow_headers",
+    # A folder as one: listing its 18,000 files costs seconds in every compilation.
+    hdrs = ["include"],
+    includes = CONFIG["includes"],
+)
+
+cc_library(
+    name = "cuda_runtime",
+    linkopts = CONFIG["cuda_linkopts"],
+)
+"""
+
+def _local_config(context):
+    python = context.which("python3")
+    if not python:
+        fail("no python3 on the PATH")
+    sources = [context.path(Label(source)) for source in _SOURCES]
+    run = context.execute([python, "-B", sources[0]])
+    if run.return_code:
+        # The sentence comes last; above it, what TensorFlow has to say.
+        fail(run.stderr.strip().split("\n")[-1])
+    config = json.decode(run.stdout)
+    print("CUDA: " + config["about_cuda"])  # buildifier: disable=print
+    context.file("config.bzl", "CONFIG = %r\n" % config)
+    context.file("build_record.json", json.encode(config["build_record"]) + "\n")
+    context.file("BUILD", _BUILD)
+    context.symlink(config["include"], "include")
+
+local_config = repository_rule(
+    implementation = _local_config,
+    local = True,
+    environ = [
+        "CXX",
+        "NVCC",
+        "PATH",
+        "PYTHONPATH",
+        "TFLRN_CUDA",
+        "TFLRN_CUDA_ARCHS",
+    ],
+)

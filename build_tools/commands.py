@@ -1,0 +1,92 @@
+"""The setuptools commands with which setup.py builds the shared library."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from setuptools import Command, Distribution
+from setuptools.command.build import build
+
+from build_tools import find_tensorflow
+from build_tools.compile_library import ROOT, compile_library
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:
+    # Without isolation, the setuptools that came with a virtual environment.
+    from wheel.bdist_wheel import bdist_wheel
+
+PACKAGE = "tensorflow_lrn_grad"
+LIBRARY = f"{PACKAGE}/_lrn_ops.so"
+RECORD = f"{PACKAGE}/_build_record.json"
+
+
+class BuildLibrary(Command):
+    """Compiles the library, and records beside it what it was built for.
+
+    The loader reads the record before it loads the library: by then a library
+    that was built for another TensorFlow can only be an undefined symbol.
+    """
+
+    description = "compile the shared library of the ops"
+    user_options: list = []
+    # Set by setuptools for `pip install -e`.
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib: str | None = None
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def _folder(self) -> Path:
+        assert self.build_lib is not None
+        return ROOT if self.editable_mode else Path(self.build_lib)
+
+    def run(self) -> None:
+        version = self.distribution.get_version()
+        tensorflow = find_tensorflow.config()
+        compile_library(self._folder() / LIBRARY, version, tensorflow)
+        record = {"version": version, "tensorflow": tensorflow["version"]}
+        (self._folder() / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+    def get_outputs(self) -> list[str]:
+        return [str(self._folder() / LIBRARY), str(self._folder() / RECORD)]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+    def get_source_files(self) -> list[str]:
+        # MANIFEST.in says what belongs to the source distribution.
+        return []
+
+
+class Build(build):
+    sub_commands = [("build_py", None), ("build_library", None)]
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        # Not in the source folder, where files of an earlier build would find
+        # their way into the wheel.
+        self.build_base = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, self.build_base, ignore_errors=True)
+
+
+class BdistWheel(bdist_wheel):
+    def get_tag(self) -> tuple[str, str, str]:
+        # The library does not use Python's C interface, so one wheel serves
+        # every Python; see the platform in the tag.
+        _, _, platform = super().get_tag()
+        return "py3", "none", platform
+
+
+class PlatformDistribution(Distribution):
+    def has_ext_modules(self) -> bool:
+        return True
+
+
+COMMANDS = {"build": Build, "build_library": BuildLibrary, "bdist_wheel": BdistWheel}

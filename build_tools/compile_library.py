@@ -1,0 +1,272 @@
+"""Compiles and links tensorflow_lrn_grad/_lrn_ops.so.
+
+CXX, CXXFLAGS, LDFLAGS   the compiler (g++, else clang++) and more flags
+TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
+                         they are built where there is an nvcc
+TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
+NVCC                     the nvcc to use
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# NDEBUG as in TensorFlow's wheels, whose headers have inline functions that
+# differ with it.
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-DNDEBUG",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-Wall",
+    "-Wextra",
+    f"-ffile-prefix-map={ROOT}=.",
+)
+NVCC_FLAGS = (
+    "-x=cu",
+    "-O3",
+    "-std=c++17",
+    "-DNDEBUG",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall",
+    "--threads=0",
+)
+LINK_FLAGS = (
+    "-shared",
+    f"-Wl,--version-script={ROOT / 'cc/exports.lds'}",
+    "-Wl,--gc-sections",
+    "-Wl,--strip-all",
+    "-Wl,--no-undefined",
+    "-Wl,--as-needed",
+)
+
+NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
+# Built for as far as nvcc knows them, and PTX of the newest for later GPUs.
+CUDA_ARCHS = ("75", "80", "86", "89", "90", "100", "120")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cuda:
+    nvcc: str
+    archs: tuple[str, ...]
+    library_dirs: tuple[str, ...]
+
+
+def find_compiler() -> list[str]:
+    """The C++ compiler's command; SystemExit where there is none."""
+    if not sys.platform.startswith("linux"):
+        raise SystemExit(f"error: only Linux is supported, and this is {sys.platform}")
+    chosen = os.environ.get("CXX")
+    if chosen:
+        command = shlex.split(chosen)
+        if shutil.which(command[0]) is None:
+            raise SystemExit(f"error: there is no {command[0]} here, which CXX names")
+        return command
+    for name in ("g++", "clang++"):
+        if shutil.which(name):
+            return [name]
+    raise SystemExit(
+        "error: no C++ compiler found: install g++ (on Debian and Ubuntu: "
+        "apt install g++), or name yours in the environment variable CXX"
+    )
+
+
+def _sources(folder: str, suffix: str = ".cc") -> list[Path]:
+    found = sorted((ROOT / "cc" / folder).glob(f"*{suffix}"))
+    if suffix == ".cc":
+        found = [path for path in found if not path.name.endswith(".cu.cc")]
+    return [path.relative_to(ROOT) for path in found]
+
+
+def find_cuda() -> tuple[Cuda | None, str]:
+    """What to compile GPU kernels with, or None; and a sentence that says why.
+
+    SystemExit where TFLRN_CUDA or TFLRN_CUDA_ARCHS ask for what cannot be.
+    """
+    wish = os.environ.get("TFLRN_CUDA", "")
+    if wish not in ("", "0", "1"):
+        raise SystemExit(f"error: TFLRN_CUDA is 0 or 1, not {wish!r}")
+    if wish == "0":
+        return None, "left out (TFLRN_CUDA=0)"
+
+    chosen = os.environ.get("NVCC")
+    nvcc = next(filter(None, map(shutil.which, [chosen] if chosen else NVCC)), None)
+    if nvcc is None or not _sources("cuda", ".cu.cc"):
+        why = (
+            "no nvcc found; GPU kernels are left out"
+            if nvcc is None
+            else f"{nvcc} found, but this source has no GPU kernels"
+        )
+        if wish == "1":
+            raise SystemExit(f"error: TFLRN_CUDA=1, but {why}")
+        return None, why
+
+    known = re.findall(r"compute_(\w+)", _output([nvcc, "--list-gpu-arch"]))
+    wanted = os.environ.get("TFLRN_CUDA_ARCHS", "").strip()
+    if wanted:
+        archs = [name.removeprefix("sm_") for name in re.split(r"[\s,;]+", wanted)]
+        unknown = [name for name in archs if re.sub("[af]$", "", name) not in known]
+        if unknown:
+            raise SystemExit(
+                f"error: TFLRN_CUDA_ARCHS={wanted}: {nvcc} does not know "
+                f"{', '.join(unknown)}; it knows {', '.join(known)}"
+            )
+    else:
+        archs = [name for name in CUDA_ARCHS if name in known]
+
+    # nvcc may be a link or a script: only it knows where its libraries are.
+    with tempfile.NamedTemporaryFile(suffix=".cu") as empty:
+        dry_run = _output([nvcc, "--dryrun", "-c", empty.name])
+    libraries = re.search(r"^#\$ LIBRARIES=(.*)$", dry_run, re.MULTILINE)
+    folders = shlex.split(libraries.group(1)) if libraries else []
+    cuda = Cuda(nvcc, tuple(archs), tuple(folders))
+    return cuda, f"{nvcc}, for sm_{', sm_'.join(archs)}"
+
+
+def _output(command: list[str]) -> str:
+    """What a command prints; SystemExit with it where it fails."""
+    run = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
+    if run.returncode != 0:
+        raise SystemExit(f"{run.stdout}\nerror: failed: {shlex.join(command)}")
+    return run.stdout
+
+
+def with_xla(tensorflow: dict) -> bool:
+    return bool(_sources("xla")) and tensorflow["has_xla_ffi"]
+
+
+def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[str]]:
+    """The flags of each tool, but for folders of headers; the same in both builds.
+
+    cxx         the compiler's
+    tensorflow  more, for sources that include TensorFlow's headers
+    nvcc        nvcc's
+    link        the linker's, after the objects
+    cudart      more, where there are GPU kernels
+    """
+    archs = cuda.archs if cuda else ()
+    defines = [
+        f'-DTFLRN_VERSION="{version}"',
+        f'-DTFLRN_TF_VERSION="{tensorflow["version"]}"',
+        f"-DTFLRN_WITH_CUDA={int(cuda is not None)}",
+        f'-DTFLRN_CUDA_ARCHS="{",".join(archs)}"',
+        f"-DTFLRN_WITH_XLA={int(with_xla(tensorflow))}",
+    ]
+    gencode = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
+    gencode += [f"-gencode=arch=compute_{a},code=compute_{a}" for a in archs[-1:]]
+    link = [*LINK_FLAGS, f"-L{tensorflow['library_dir']}"]
+    link += [f"-l:{tensorflow['framework_library']}"]
+    if tensorflow["cc_library"]:
+        link += [f"-l:{tensorflow['cc_library']}"]
+    cudart = ["-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+    return {
+        "cxx": [*FLAGS, *defines],
+        "tensorflow": tensorflow["compile_flags"],
+        "nvcc": [*NVCC_FLAGS, *defines, *gencode],
+        "link": link,
+        "cudart": [*cuda.library_dirs, *cudart] if cuda else [],
+    }
+
+
+def compile_library(output: Path, version: str, tensorflow: dict) -> None:
+    """Writes the library for `tensorflow` (see tensorflow_config.py) to `output`.
+
+    Prints what it does; SystemExit with the compiler's words where it fails.
+    """
+    compiler = find_compiler()
+    cuda, about_cuda = find_cuda()
+    xla_sources = _sources("xla")
+    flags_of = flags(version, tensorflow, cuda)
+    jobs = len(os.sched_getaffinity(0))
+
+    say(f"tensorflow_lrn_grad {version} for TensorFlow {tensorflow['version']}")
+    say(f"  in {tensorflow['library_dir']}")
+    say(f"C++: {_output([*compiler, '--version']).splitlines()[0]}, {jobs} at once")
+    say(f"CUDA: {about_cuda}")
+    if xla_sources and not with_xla(tensorflow):
+        say("XLA: left out; this TensorFlow has no xla/ffi/api/ffi.h")
+
+    user_flags = shlex.split(os.environ.get("CXXFLAGS", ""))
+    tensorflow_flags = [
+        *flags_of["tensorflow"],
+        f"-ffile-prefix-map={tensorflow['library_dir']}=tensorflow",
+        *(f"-isystem{d}" for d in (tensorflow["include"], *tensorflow["xla_includes"])),
+    ]
+    plain = [*compiler, *flags_of["cxx"], f"-iquote{ROOT}", *user_flags]
+    with_tensorflow = [*plain, *tensorflow_flags]
+    say(f"flags: {shlex.join([*flags_of['cxx'], *user_flags])}")
+    say(f"flags for TensorFlow: {shlex.join(tensorflow_flags)}")
+
+    # The slowest first, so that none is waited for alone at the end.
+    commands = dict.fromkeys(_sources("tf"), with_tensorflow)
+    if with_xla(tensorflow):
+        commands |= dict.fromkeys(xla_sources, with_tensorflow)
+    if cuda:
+        nvcc = [cuda.nvcc, f"-ccbin={compiler[-1]}", *flags_of["nvcc"], f"-I{ROOT}"]
+        say(f"flags for nvcc: {shlex.join(nvcc[1:])}")
+        commands |= dict.fromkeys(_sources("cuda", ".cu.cc"), nvcc)
+        commands |= dict.fromkeys(_sources("cuda"), plain)
+    commands |= dict.fromkeys((*_sources("cpu"), *_sources("core")), plain)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        objects = _compile_all(commands, Path(scratch), jobs)
+        link = [*compiler, *map(str, objects), *flags_of["link"], *flags_of["cudart"]]
+        linked = Path(scratch) / output.name
+        _output([*link, *shlex.split(os.environ.get("LDFLAGS", "")), "-o", str(linked)])
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # A process may have the old one loaded: put a new file in its place.
+        output.unlink(missing_ok=True)
+        shutil.copy(linked, output)
+    say(f"linked {output.name}, {output.stat().st_size / 1024:.0f} KiB")
+
+
+def _compile_all(
+    commands: dict[Path, list[str]], scratch: Path, jobs: int
+) -> list[Path]:
+    """Compiles each source with its command; the objects, in the same order."""
+
+    def compile_one(source: Path) -> tuple[Path, str, float]:
+        target = scratch / str(source.with_suffix(".o")).replace("/", "_")
+        start = time.monotonic()
+        words = _output([*commands[source], "-c", str(source), "-o", str(target)])
+        return target, words, time.monotonic() - start
+
+    objects = {}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(compile_one, source): source for source in commands}
+        try:
+            for done, future in enumerate(
+                concurrent.futures.as_completed(running), start=1
+            ):
+                target, words, seconds = future.result()
+                objects[running[future]] = target
+                say(f"[{done}/{len(running)}] {running[future]}  {seconds:.1f} s")
+                if words:
+                    say(words)
+        except SystemExit:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [objects[source] for source in commands]
+
+
+def say(line: str) -> None:
+    # At once: pip shows the lines while the build runs.
+    print(line, flush=True)

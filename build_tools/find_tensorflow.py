@@ -1,0 +1,73 @@
+"""Which TensorFlow to build for: the one that will load the library.
+
+TensorFlow's C++ interface changes with every minor version, so a library that
+was compiled against another TensorFlow than the one beside it does not load.
+pip builds in an isolated environment that hides the packages of the environment
+that it installs into. The interpreter is the same one, though, and sees those
+packages again once the variables that isolate it are taken away.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+
+from build_tools import tensorflow_config
+
+# How pip isolates the interpreter: a sitecustomize.py on PYTHONPATH that takes
+# site-packages off the path, and no user site.
+_ISOLATION = ("PYTHONPATH", "PYTHONNOUSERSITE")
+
+# A folder `tensorflow` without __init__.py is what a removed package leaves.
+_PROBE = """
+import importlib.util
+spec = importlib.util.find_spec("tensorflow")
+print(spec is not None and spec.origin is not None)
+"""
+
+
+@functools.cache
+def environment() -> dict[str, str] | None:
+    """The variables under which this Python has a TensorFlow; None if nowhere.
+
+    The environment of the build comes first. It holds a TensorFlow where there
+    is no isolation, or where pip had to fetch one because the environment that
+    it installs into has none.
+    """
+    isolated = dict(os.environ)
+    target = {k: v for k, v in os.environ.items() if k not in _ISOLATION}
+    for variables in (isolated, target):
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            env=variables,
+            capture_output=True,
+            text=True,
+        )
+        if probe.stdout.strip() == "True":
+            return variables
+    return None
+
+
+@functools.cache
+def config() -> dict:
+    """tensorflow_config.py of the TensorFlow to build for; SystemExit if none."""
+    variables = environment()
+    if variables is None:
+        raise SystemExit(
+            f"error: {sys.executable} has no TensorFlow to build for: install it "
+            f"first (pip install 'tensorflow=={tensorflow_config.NEWEST}.*'), or "
+            "leave out --no-build-isolation"
+        )
+    script = subprocess.run(
+        [sys.executable, tensorflow_config.__file__],
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    if script.returncode != 0:
+        # The sentence comes last; above it, what TensorFlow has to say.
+        raise SystemExit(f"error: {script.stderr.strip().splitlines()[-1]}")
+    return json.loads(script.stdout)

@@ -1,0 +1,75 @@
+// What the templates of cc/core need to know about a value type `V`: `float` or
+// `double`, or a compiler vector of them, of which every lane is one value.
+//
+// cc/cpu specializes LaneTraits for its vectors. Arithmetic, comparison and
+// `mask ? a : b` are the language's own for both kinds.
+#ifndef TFLRN_CC_CORE_LANES_H_
+#define TFLRN_CC_CORE_LANES_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "cc/core/macros.h"
+
+namespace tflrn {
+
+template <class V>
+struct LaneTraits;
+
+template <>
+struct LaneTraits<float> {
+  using Scalar = float;
+  using Int = int32_t;
+  using Unsigned = uint32_t;
+};
+
+template <>
+struct LaneTraits<double> {
+  using Scalar = double;
+  using Int = int64_t;
+  using Unsigned = uint64_t;
+};
+
+// The facts of IEEE 754 binary32 and binary64 that bit manipulation needs.
+template <class Scalar>
+struct FloatFormat;
+
+template <>
+struct FloatFormat<float> {
+  static constexpr int kMantissaBits = 23;
+  static constexpr int32_t kExponentMask = int32_t(0xFF800000);
+  static constexpr int32_t kSignMask = int32_t(0x80000000);
+  static constexpr int32_t kOne = 0x3F800000;       // The bits of 1,
+  static constexpr int32_t kSqrtHalf = 0x3F3504F3;  // and of sqrt(1/2).
+  static constexpr float kMinNormal = 0x1p-126f;
+  static constexpr float kMax = 0x1.fffffep+127f;
+  // Adding this rounds |t| < 2^22 to the nearest integer, in the low bits.
+  static constexpr float kRounder = 0x1.8p23f;
+  static constexpr int32_t kRounderBits = 0x4B400000;
+};
+
+template <>
+struct FloatFormat<double> {
+  static constexpr int kMantissaBits = 52;
+  static constexpr int64_t kExponentMask = int64_t(0xFFF0000000000000);
+  static constexpr int64_t kSignMask = int64_t(0x8000000000000000);
+  static constexpr int64_t kOne = 0x3FF0000000000000;
+  static constexpr int64_t kSqrtHalf = 0x3FE6A09E667F3BCD;
+  static constexpr double kMinNormal = 0x1p-1022;
+  static constexpr double kMax = 0x1.fffffffffffffp+1023;
+  static constexpr double kRounder = 0x1.8p52;
+  static constexpr int64_t kRounderBits = 0x4338000000000000;
+};
+
+// The bits of `from` as a `To` of the same size.
+template <class To, class From>
+TFLRN_INLINE To BitCast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "a bit cast keeps the size");
+  To to;
+  memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+}  // namespace tflrn
+
+#endif  // TFLRN_CC_CORE_LANES_H_

@@ -1,0 +1,16 @@
+// The attribute of every function in cc/core.
+//
+// The functions of this folder are compiled again for each instruction set and
+// for the device. Two copies of one inline function that were compiled with
+// different flags are one function to the linker, which may keep the copy that
+// an old CPU cannot run. So they are always inlined: no copy is ever emitted.
+#ifndef TFLRN_CC_CORE_MACROS_H_
+#define TFLRN_CC_CORE_MACROS_H_
+
+#ifdef __CUDACC__
+#define TFLRN_INLINE static __host__ __device__ __forceinline__
+#else
+#define TFLRN_INLINE static inline __attribute__((always_inline))
+#endif
+
+#endif  // TFLRN_CC_CORE_MACROS_H_

@@ -1,0 +1,63 @@
+// Local Response Normalization and its gradient on the CPU: what cc/tf and
+// cc/xla call.
+//
+// A tensor is `rows` rows of `channels` contiguous values. Rows are
+// independent, and each output value depends on its row alone: however the
+// caller divides the rows among threads, the bits of the result are the same.
+//
+// T        Half, BFloat16, float, double. The 16-bit types are computed in
+//          float and rounded once.
+// params   valid (ValidateParams).
+// Pointers need the alignment of T only. The output may be the same buffer as
+//          any one of the inputs; otherwise buffers must not overlap.
+// scratch  ScratchBytes bytes of the caller's, one buffer for each concurrent
+//          call, aligned to kScratchAlignment. Its contents do not matter.
+// Error    float and double: at most (number of summands + 8) eps of the sum of
+//          the magnitudes of the terms, where eps is the spacing at 1.
+// Denormal values count, whatever the calling thread's floating-point mode is:
+// the mode is set to IEEE 754's default during the call.
+#ifndef TFLRN_CC_CPU_LRN_ROWS_H_
+#define TFLRN_CC_CPU_LRN_ROWS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/types.h"
+
+namespace tflrn::cpu {
+
+constexpr size_t kScratchAlignment = 64;
+
+// Enough for any of the functions below. O(channels), and at least one cache
+// level smaller than L1 for rows that are.
+size_t ScratchBytes(const LrnParams& params, int64_t channels);
+
+// y_j = x_j * norm_j^-beta
+template <class T>
+void LrnRows(const LrnParams& params, const T* x, T* y, int64_t rows,
+             int64_t channels, void* scratch);
+
+// dx_k = dy_k * norm_k^-beta
+//        - 2 alpha beta x_k * sum_{j in W(k)} dy_j y_j / norm_j
+template <class T>
+void LrnGradRows(const LrnParams& params, const T* dy, const T* x, const T* y,
+                 T* dx, int64_t rows, int64_t channels, void* scratch);
+
+// The gradients of sum_k u_k dx_k with respect to LrnGradRows' inputs dy, x and
+// y (cc/core/formulas.h has the formulas). d_dy may be the buffer dy, d_x may
+// be x, d_y may be y; otherwise buffers must not overlap.
+template <class T>
+void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
+                     const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
+                     int64_t rows, int64_t channels, void* scratch);
+
+// A guess of the cycles that the functions above take for a row, for the
+// caller to decide whether more threads pay.
+int64_t LrnCyclesPerRow(int64_t channels);
+int64_t LrnGradCyclesPerRow(int64_t channels);
+int64_t LrnGradGradCyclesPerRow(int64_t channels);
+
+}  // namespace tflrn::cpu
+
+#endif  // TFLRN_CC_CPU_LRN_ROWS_H_

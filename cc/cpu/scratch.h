@@ -1,0 +1,39 @@
+// Scratch memory for the functions of lrn_rows.h.
+#ifndef TFLRN_CC_CPU_SCRATCH_H_
+#define TFLRN_CC_CPU_SCRATCH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "cc/cpu/lrn_rows.h"
+
+namespace tflrn::cpu {
+
+struct FreeScratch {
+  void operator()(void* memory) const {
+    ::operator delete (memory, std::align_val_t{kScratchAlignment});
+  }
+};
+
+// Memory that one thread uses during one call; null if there is none left.
+using ScratchMemory = std::unique_ptr<void, FreeScratch>;
+
+inline ScratchMemory AllocateScratch(size_t bytes) {
+  return ScratchMemory(::operator new (
+      bytes, std::align_val_t{kScratchAlignment}, std::nothrow));
+}
+
+// What is to be said where AllocateScratch returned null.
+inline std::string NoScratchMessage(const std::string& op, size_t bytes,
+                                    int64_t channels) {
+  return op + " needs " + std::to_string(bytes) +
+         " bytes of scratch memory for each thread, for rows of " +
+         std::to_string(channels) + " channels, and could not allocate them";
+}
+
+}  // namespace tflrn::cpu
+
+#endif  // TFLRN_CC_CPU_SCRATCH_H_

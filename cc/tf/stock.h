@@ -1,0 +1,16 @@
+// Our kernels under the names of TensorFlow's own ops, LRN and LRNGrad.
+#ifndef TFLRN_CC_TF_STOCK_H_
+#define TFLRN_CC_TF_STOCK_H_
+
+namespace tflrn {
+
+// Registers the kernels above TensorFlow's, for every type that its ops allow.
+// Call it once: TensorFlow cannot choose between two kernels of one priority.
+//
+// Priorities also decide where a graph's ops are placed: all devices that have
+// kernels of these names need ours, or LRN would leave the others.
+void RegisterStockKernels();
+
+}  // namespace tflrn
+
+#endif  // TFLRN_CC_TF_STOCK_H_

@@ -1,0 +1,23 @@
+// What the XLA kernels (lrn_xla_kernels.cc), which run when a function is
+// compiled, and the FFI handlers (lrn_handlers.cc), which run when the compiled
+// function is called, agree on.
+//
+// A name carries a version: a compiled program that was saved names the handler
+// that it was compiled for. Whoever changes the operands, the results or the
+// attributes of a handler adds one with the next version.
+//
+// Operands and results: the inputs and outputs of the op, all of one shape of
+// rank 4, in row-major layout, and of one type: F16, BF16, F32 or F64.
+// Attributes: depth_radius as i64; bias, alpha and beta as f32.
+#ifndef TFLRN_CC_XLA_HANDLERS_H_
+#define TFLRN_CC_XLA_HANDLERS_H_
+
+namespace tflrn::xla_ops {
+
+constexpr char kLrnHandler[] = "tflrn.lrn.v1";
+constexpr char kLrnGradHandler[] = "tflrn.lrn_grad.v1";
+constexpr char kLrnGradGradHandler[] = "tflrn.lrn_grad_grad.v1";
+
+}  // namespace tflrn::xla_ops
+
+#endif  // TFLRN_CC_XLA_HANDLERS_H_

@@ -1,0 +1,151 @@
+#include "cc/xla/lrn_xla_kernels.h"
+
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
+#include "cc/core/lanes.h"
+#include "cc/core/lrn_params.h"
+#include "cc/core/op_inputs.h"
+#include "cc/xla/handlers.h"
+#include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "xla/hlo/builder/xla_builder.h"
+#include "xla/layout_util.h"
+#include "xla/service/hlo.pb.h"
+#include "xla/shape.h"
+#include "xla/shape_util.h"
+
+namespace tflrn::xla_ops {
+namespace {
+
+using ::tensorflow::OpKernelConstruction;
+using ::tensorflow::XlaOpKernelContext;
+
+// The attributes as the text of an MLIR dictionary, which is how a typed custom
+// call carries them. Floats go by their bits: TensorFlow's threads flush
+// denormal numbers to zero, even while they print them.
+std::string AttributesAsMlir(const LrnParams& params) {
+  std::string text;
+  VisitParams(&params, [&](const char* name, const auto* value) {
+    if constexpr (std::is_same_v<decltype(value), const float*>) {
+      absl::StrAppendFormat(&text, "%s = 0x%08X : f32, ", name,
+                            BitCast<uint32_t>(*value));
+    } else {
+      absl::StrAppendFormat(&text, "%s = %d : i64, ", name, *value);
+    }
+  });
+  text.resize(text.size() - 2);  // The last comma.
+  return absl::StrCat("{", text, "}");
+}
+
+// Puts the shape that all inputs have into `common`.
+absl::Status CheckShapes(XlaOpKernelContext* context,
+                         absl::Span<const char* const> names,
+                         xla::Shape* common) {
+  const auto text = [](const xla::Shape& shape) {
+    return absl::StrCat("[", absl::StrJoin(shape.dimensions(), ","), "]");
+  };
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    const absl::StatusOr<xla::Shape> shape = context->InputXlaShape(i);
+    if (!shape.ok()) return shape.status();
+    if (shape->dimensions().size() != kRank) {
+      return absl::InvalidArgumentError(
+          WrongRankMessage(names[i], text(*shape)));
+    }
+    if (i == 0) *common = *shape;
+    if (shape->dimensions() != common->dimensions()) {
+      return absl::InvalidArgumentError(ShapeMismatchMessage(
+          names[i], text(*shape), names[0], text(*common)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CustomCallOp::CustomCallOp(OpKernelConstruction* context, const char* handler,
+                           absl::Span<const char* const> input_names)
+    : XlaOpKernel(context), handler_(handler), input_names_(input_names) {
+  VisitParams(&params_, [&](const char* name, auto* value) {
+    OP_REQUIRES_OK(context, context->GetAttr(name, value));
+  });
+  const std::string error = ValidateParams(params_);
+  OP_REQUIRES(context, error.empty(), absl::InvalidArgumentError(error));
+}
+
+void CustomCallOp::Compile(XlaOpKernelContext* context) {
+  xla::Shape bounds;
+  OP_REQUIRES_OK(context, CheckShapes(context, input_names_, &bounds));
+  OP_REQUIRES(context, !bounds.is_dynamic_dimension(kRank - 1),
+              absl::UnimplementedError(
+                  absl::StrCat(input_names_[0],
+                               " has a number of channels that depends on "
+                               "values, which XLA cannot compile ",
+                               type_string(), " for")));
+  // The handlers read rows of contiguous channels, whatever layout the
+  // neighbours of the call find convenient.
+  xla::Shape shape = xla::ShapeUtil::MakeStaticShape(bounds);
+  *shape.mutable_layout() = xla::LayoutUtil::GetDefaultLayoutForShape(shape);
+
+  // Where the number of rows depends on values, a custom call gets as many as
+  // there may be. Rows are independent, so that the surplus does no harm.
+  std::vector<xla::XlaOp> inputs;
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    xla::XlaOp input = context->Input(i);
+    for (int d = 0; d < kRank; ++d) {
+      if (bounds.is_dynamic_dimension(d)) {
+        input = xla::RemoveDynamicDimension(input, d);
+      }
+    }
+    inputs.push_back(input);
+  }
+  const int outputs = context->num_outputs();
+  const xla::Shape result_shape =
+      outputs == 1 ? shape
+                   : xla::ShapeUtil::MakeTupleShape(
+                         std::vector<xla::Shape>(outputs, shape));
+  const xla::XlaOp call = xla::CustomCallWithLayout(
+      context->builder(), handler_, inputs, result_shape,
+      std::vector<xla::Shape>(inputs.size(), shape), AttributesAsMlir(params_),
+      /*has_side_effect=*/false, /*output_operand_aliasing=*/{},
+      /*literal=*/nullptr, xla::CustomCallSchedule::SCHEDULE_NONE,
+      xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+  for (int i = 0; i < outputs; ++i) {
+    xla::XlaOp output = outputs == 1 ? call : xla::GetTupleElement(call, i);
+    for (int d = 0; d < kRank; ++d) {
+      if (bounds.is_dynamic_dimension(d)) {
+        output = xla::SetDimensionSize(
+            output, xla::GetDimensionSize(context->Input(0), d), d);
+      }
+    }
+    context->SetOutput(i, output);
+  }
+}
+
+LrnXlaOp::LrnXlaOp(OpKernelConstruction* context)
+    : CustomCallOp(context, kLrnHandler, kLrnInputs) {}
+
+LrnGradXlaOp::LrnGradXlaOp(OpKernelConstruction* context)
+    : CustomCallOp(context, kLrnGradHandler, kLrnGradInputs) {}
+
+LrnGradGradXlaOp::LrnGradGradXlaOp(OpKernelConstruction* context)
+    : CustomCallOp(context, kLrnGradGradHandler, kLrnGradGradInputs) {}
+
+// For the CPU alone: there are no handlers for the GPU yet, and without a
+// kernel the compilation for a GPU says so instead of failing in its middle.
+#define TFLRN_REGISTER_XLA_OP(name, Kernel) \
+  REGISTER_XLA_OP(Name(name).Device(tensorflow::DEVICE_CPU_XLA_JIT), Kernel)
+TFLRN_REGISTER_XLA_OP("TFLRN>LRN", LrnXlaOp);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", LrnGradXlaOp);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", LrnGradGradXlaOp);
+#undef TFLRN_REGISTER_XLA_OP
+
+}  // namespace tflrn::xla_ops

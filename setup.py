@@ -1,0 +1,31 @@
+"""The part of the pip build that depends on the TensorFlow it builds for.
+
+Everything else is in pyproject.toml; the commands are in build_tools/.
+"""
+
+from setuptools import setup
+
+from build_tools import find_tensorflow
+from build_tools.commands import COMMANDS, PlatformDistribution
+from build_tools.tensorflow_config import NEWEST
+
+# A wheel works with the minor version that it was built for and no other, and
+# its extras say so. A source distribution is built for none.
+if find_tensorflow.environment() is None:
+    minor = NEWEST
+else:
+    minor = find_tensorflow.config()["minor"]
+
+setup(
+    license="Apache-2.0",
+    cmdclass=COMMANDS,
+    distclass=PlatformDistribution,
+    extras_require={
+        "tensorflow": [f"tensorflow=={minor}.*"],
+        "tensorflow-cpu": [f"tensorflow-cpu=={minor}.*"],
+        "examples": ["matplotlib", "scikit-learn"],
+        "bench": ["matplotlib"],
+        "test": ["hypothesis", "matplotlib", "pytest", "scikit-learn"],
+        "lint": ["clang-format", "ruff"],
+    },
+)

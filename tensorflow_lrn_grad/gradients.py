@@ -1,0 +1,214 @@
+"""The gradients that TensorFlow's automatic differentiation finds.
+
+Importing this registers LRNGrad as the gradient of `TFLRN>LRN`, LRNGradGrad as that
+of `TFLRN>LRNGrad`, and TensorFlow's own ops, which can be differentiated again, as
+that of `TFLRN>LRNGradGrad`: so there are derivatives of every order.
+`register_lrn_gradient` registers the first for an LRN op of somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
+
+from tensorflow_lrn_grad import _vectorize  # noqa: F401
+from tensorflow_lrn_grad._load import library
+from tensorflow_lrn_grad.ops import lrn_grad
+
+_ATTRIBUTES = ("depth_radius", "bias", "alpha", "beta")
+
+
+@tf.RegisterGradient("TFLRN>LRN")
+def _lrn_gradient(op: tf.Operation, output_gradient: tf.Tensor) -> tf.Tensor:
+    """LRNGrad of an LRN op with one input, one output and the four attributes."""
+    return lrn_grad(output_gradient, op.inputs[0], op.outputs[0], **_attributes(op))
+
+
+@tf.RegisterGradient("TFLRN>LRNGrad")
+def lrn_grad_gradient(
+    op: tf.Operation, output_gradient: tf.Tensor
+) -> Sequence[tf.Tensor]:
+    """LRNGradGrad of an op with LRNGrad's three inputs and four attributes."""
+    return library.tflrn_lrn_grad_grad(output_gradient, *op.inputs, **_attributes(op))
+
+
+@tf.RegisterGradient("TFLRN>LRNGradGrad")
+def _lrn_grad_grad_gradient(
+    op: tf.Operation, *output_gradients: tf.Tensor
+) -> list[tf.Tensor]:
+    """The gradient of LRNGradGrad with respect to its four inputs.
+
+    In the notation of cc/core/formulas.h, with W(t)_j the window sum of t and
+    c = 2 alpha beta, LRNGrad is the transpose of a linear map:
+
+        sum_k u_k dx_k = sum_j dy_j H_j,  H_j = u_j norm_j^-beta - c y_j P_j / norm_j
+
+    LRNGradGrad's outputs are the derivatives of this by dy, x and y. So what has to
+    be differentiated here, for upstream gradients g_dy, g_x and g_y, is the
+    derivative in the direction (g_dy, g_x, g_y):
+
+        sum_j g_dy_j H_j + dy_j K_j,
+        K_j = 2 alpha W(x g_x)_j (c y_j P_j / norm_j - beta u_j norm_j^-beta) / norm_j
+              - c (y_j W(u g_x)_j + g_y_j P_j) / norm_j
+
+    It is written in TensorFlow's ops, of which a tape takes the gradient, and any
+    other tape that looks on can take the next one. 16-bit types are computed in
+    float32. Where g_dy_j or dy_j is 0, its term contributes nothing.
+    """
+    attributes = _attributes(op)
+    radius = attributes["depth_radius"]
+    alpha, beta = attributes["alpha"], attributes["beta"]
+    dtype = op.inputs[0].dtype
+    wide = tf.float64 if dtype == tf.float64 else tf.float32
+    u, dy, x, y = (tf.cast(t, wide) for t in op.inputs)
+    g_dy, g_x, g_y = (tf.cast(t, wide) for t in output_gradients)
+    c = 2 * alpha * beta
+
+    def h(norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return u * norm**-beta - c * y * p / norm
+
+    def k(
+        norm: tf.Tensor,
+        p: tf.Tensor,
+        u: tf.Tensor,
+        y: tf.Tensor,
+        x_g_x: tf.Tensor,
+        u_g_x: tf.Tensor,
+        g_y: tf.Tensor,
+    ) -> tf.Tensor:
+        by_norm = 2 * alpha * x_g_x * (c * y * p / norm - beta * u * norm**-beta)
+        return (by_norm - c * (y * u_g_x + g_y * p)) / norm
+
+    with tf.GradientTape() as tape:
+        tape.watch((u, x, y))
+        norm = attributes["bias"] + alpha * _window_sums(x * x, radius)
+        p = _window_sums(x * u, radius)
+        x_g_x = _window_sums(x * g_x, radius)
+        u_g_x = _window_sums(u * g_x, radius)
+        weighted = (
+            _weighted(g_dy, h, norm, p, u, y),
+            _weighted(dy, k, norm, p, u, y, x_g_x, u_g_x, g_y),
+        )
+    by_u, by_x, by_y = tape.gradient(
+        weighted, (u, x, y), unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    # The sum is linear in dy.
+    by_dy = k(norm, p, u, y, x_g_x, u_g_x, g_y)
+    return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
+
+
+def _weighted(
+    weight: tf.Tensor, function: Callable[..., tf.Tensor], *operands: tf.Tensor
+) -> tf.Tensor:
+    """weight * function(*operands); 0, as are all its derivatives, for a weight of 0
+    where the function is infinite or NaN."""
+    unusable = tf.logical_and(
+        tf.equal(weight, 0), ~tf.math.is_finite(function(*operands))
+    )
+    # Also inside: the derivative of what is not chosen is 0 times infinity.
+    ones = tf.ones_like(weight)
+    value = function(*(tf.where(unusable, ones, operand) for operand in operands))
+    return tf.where(unusable, tf.zeros_like(weight), weight * value)
+
+
+def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
+    """sum_{k in W(j)} values_k along the last dimension.
+
+    By doubling: sums of 1, 2, 4 ... values, from which a window is put together, so
+    that the memory is that of `values` whatever the radius. Nothing is multiplied: a
+    matrix product or a convolution would round to TF32 on a GPU, and a product with
+    0 would carry a NaN out of its window.
+    """
+    channels = values.shape[-1]
+    if channels is not None:
+        radius = min(radius, max(channels - 1, 0))
+    ahead = _sums_of_next(values, radius + 1, _shift_left)
+    if radius == 0:
+        return ahead
+    return ahead + _shift_right(_sums_of_next(values, radius, _shift_right), 1)
+
+
+def _sums_of_next(
+    values: tf.Tensor, count: int, shift: Callable[[tf.Tensor, int], tf.Tensor]
+) -> tf.Tensor:
+    """The sum of `count` values from each place on, in the direction of `shift`."""
+    total, summed = None, 0
+    span, sums = 1, values
+    while True:
+        if count & span:
+            part = shift(sums, summed) if summed else sums
+            total = part if total is None else total + part
+            summed += span
+        if 2 * span > count:
+            return total
+        sums = sums + shift(sums, span)
+        span *= 2
+
+
+def _shift_left(values: tf.Tensor, places: int) -> tf.Tensor:
+    """values_{j + places} at j, and 0 where there is none."""
+    places = tf.minimum(tf.constant(places, tf.int64), _channels(values))
+    paddings = tf.pad([[0, places]], [[3, 0], [0, 0]])
+    return tf.pad(values[..., places:], paddings)
+
+
+def _shift_right(values: tf.Tensor, places: int) -> tf.Tensor:
+    """values_{j - places} at j, and 0 where there is none."""
+    channels = _channels(values)
+    places = tf.minimum(tf.constant(places, tf.int64), channels)
+    paddings = tf.pad([[places, 0]], [[3, 0], [0, 0]])
+    return tf.pad(values[..., : channels - places], paddings)
+
+
+def _channels(values: tf.Tensor) -> tf.Tensor:
+    return tf.shape(values, out_type=tf.int64)[-1]
+
+
+def _attributes(op: tf.Operation) -> dict[str, Any]:
+    attributes = {}
+    for name in _ATTRIBUTES:
+        try:
+            attributes[name] = op.get_attr(name)
+        except ValueError:
+            raise ValueError(
+                f"the gradient of op type {op.type} ({op.name}) is registered as "
+                f"LRN's, but the op has no attribute {name!r}; it needs "
+                f"{', '.join(_ATTRIBUTES)}"
+            ) from None
+    return attributes
+
+
+def register_lrn_gradient(op_type: str) -> None:
+    """Makes `lrn_grad` the gradient of an op type that computes LRN.
+
+    The op has one input and one output, both of shape `[batch, height, width,
+    channels]`, and attributes `depth_radius` (int), `bias`, `alpha` and `beta`
+    (float), with the meaning of `lrn`. `op_type` may also be a name that is only
+    used with `tf.Graph.gradient_override_map`.
+
+    Args:
+      op_type: The op's registered name, such as "MyLRN".
+
+    Raises:
+      ValueError: an op of that name is registered and is no LRN, by its inputs,
+        outputs or attributes.
+      KeyError: `op_type` has a gradient already.
+    """
+    definition = op_def_registry.get(op_type)
+    if definition is not None:
+        given = {attribute.name for attribute in definition.attr}
+        missing = [name for name in _ATTRIBUTES if name not in given]
+        if missing:
+            raise ValueError(
+                f"op type {op_type} has no attribute {', '.join(missing)}; LRN's "
+                f"gradient needs {', '.join(_ATTRIBUTES)}"
+            )
+        if len(definition.input_arg) != 1 or len(definition.output_arg) != 1:
+            raise ValueError(
+                f"op type {op_type} has {len(definition.input_arg)} inputs and "
+                f"{len(definition.output_arg)} outputs; LRN has one of each"
+            )
+    tf.RegisterGradient(op_type)(_lrn_gradient)

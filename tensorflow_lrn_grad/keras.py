@@ -1,0 +1,125 @@
+"""The Keras 3 layer `LocalResponseNormalization`.
+
+    from tensorflow_lrn_grad.keras import LocalResponseNormalization
+
+Only this module of the package imports Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tensorflow_lrn_grad.ops import lrn
+
+_DATA_FORMATS = ("channels_last", "channels_first")
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_lrn_grad")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Local Response Normalization across channels, as a layer.
+
+    With the window of channel j, W(j) = {k : 0 <= k < C, |k - j| <= depth_radius}:
+
+        norm[j]   = bias + alpha * sum(input[k] ** 2 for k in W(j))
+        output[j] = input[j] * norm[j] ** -beta
+
+    From Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
+    convolutional neural networks" (2012), section 3.3; see `tensorflow_lrn_grad.lrn`.
+    It has no weights, and computes in the compute type of its dtype policy.
+
+    Input and output: a tensor `[batch, ..., channels]`, or `[batch, channels, ...]`
+      with `data_format="channels_first"`, of two or more dimensions.
+
+    Args:
+      depth_radius: Half-width of the window of channels; 0 or more.
+      bias: Any finite number.
+      alpha: Any finite number.
+      beta: Any finite number.
+      data_format: "channels_last" or "channels_first". The latter transposes to the
+        former and back.
+      **kwargs: The arguments of every Keras layer: `name`, `dtype`, `trainable`.
+
+    Raises:
+      RuntimeError: Keras runs on another backend than TensorFlow.
+      ValueError: an argument is none of the values above, or the input has fewer
+        than two dimensions.
+      TypeError: `depth_radius` is no integer.
+    """
+
+    def __init__(
+        self,
+        depth_radius: int = 5,
+        bias: float = 1.0,
+        alpha: float = 1.0,
+        beta: float = 0.5,
+        data_format: str = "channels_last",
+        **kwargs: Any,
+    ) -> None:
+        if keras.backend.backend() != "tensorflow":
+            raise RuntimeError(
+                "LocalResponseNormalization needs Keras's TensorFlow backend, but "
+                f"Keras runs on {keras.backend.backend()}: set the environment "
+                "variable KERAS_BACKEND=tensorflow before Keras is imported"
+            )
+        super().__init__(**kwargs)
+        if data_format not in _DATA_FORMATS:
+            raise ValueError(
+                f"data_format must be one of {', '.join(_DATA_FORMATS)}, but is "
+                f"{data_format!r}"
+            )
+        # The op says what is wrong, if anything is, now and not at the first call.
+        try:
+            with tf.init_scope(), tf.device("CPU"):
+                lrn(tf.zeros([0, 0, 0, 0]), depth_radius, bias, alpha, beta)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(error.message) from None
+        self.depth_radius = int(depth_radius)
+        self.bias = float(bias)
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+        self.data_format = data_format
+        self.supports_masking = True
+
+    def _lrn(self, x: tf.Tensor) -> tf.Tensor:
+        return lrn(x, self.depth_radius, self.bias, self.alpha, self.beta)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) < 2:
+            raise ValueError(
+                f"{self.name} needs an input of two or more dimensions (batch and "
+                f"channels), but its shape is {tuple(input_shape)}"
+            )
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        rank = inputs.shape.rank
+        if self.data_format == "channels_last" or rank == 2:
+            return self._over_last(inputs)
+        last = tf.transpose(inputs, [0, *range(2, rank), 1])
+        return tf.transpose(self._over_last(last), [0, rank - 1, *range(1, rank - 1)])
+
+    def _over_last(self, x: tf.Tensor) -> tf.Tensor:
+        """LRN over the last dimension; the op itself takes four."""
+        if x.shape.rank == 4:
+            return self._lrn(x)
+        shape = tf.shape(x)
+        rows = tf.reshape(x, [1, 1, tf.reduce_prod(shape[:-1]), shape[-1]])
+        return tf.ensure_shape(tf.reshape(self._lrn(rows), shape), x.shape)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "depth_radius": self.depth_radius,
+            "bias": self.bias,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,87 @@
+"""TensorFlow's own LRN and LRNGrad on our kernels: `accelerate`.
+
+Importing the package does this too where the environment variable
+TFLRN_ACCELERATE=1 is set; the library itself sees to the kernels then.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from tensorflow_lrn_grad._load import build_info, native
+from tensorflow_lrn_grad.gradients import lrn_grad_gradient
+
+_WHY_NOT = (
+    "TensorFlow's LRN is not accelerated: tensorflow_lrn_grad was built without GPU "
+    "kernels, and its CPU kernels would pull LRN off the GPUs that TensorFlow sees. "
+    "Build it with CUDA, or hide the GPUs by tf.config.set_visible_devices([], 'GPU')."
+)
+
+_lock = threading.Lock()
+_warned = False
+_has_gradient = False
+
+
+def accelerate() -> bool:
+    """Makes TensorFlow's own LRN and LRNGrad run on our kernels, in this process.
+
+    From then on every `tf.nn.lrn`, `tf.raw_ops.LRN` and `tf.raw_ops.LRNGrad` does,
+    eager, in functions, in loaded SavedModels and in frozen graphs, on the CPU and,
+    where the library has kernels for them, on GPUs. It also takes bfloat16 on the
+    CPU, and gives LRNGrad a gradient, so that second derivatives work through models
+    that use the stock op. What was called before runs on them from its next call on;
+    except in a `tf.compat.v1.Session`, which keeps the kernels of what it has run.
+
+    It can be called again, and from any thread. There is no way back.
+
+    Where TensorFlow sees GPUs and the library was built without GPU kernels, it does
+    nothing but warn, once: ops are placed on the device with the kernel of highest
+    priority, so that ours would pull LRN from the GPU to the CPU.
+
+    Returns:
+      Whether the stock ops run on our kernels now: `is_accelerated()`.
+    """
+    global _warned
+    with _lock:
+        if not native.tflrn_is_accelerated():
+            if _has_unserved_gpus():
+                if not _warned:
+                    _warned = True
+                    warnings.warn(_WHY_NOT, RuntimeWarning, stacklevel=2)
+                return False
+            native.tflrn_accelerate()
+        _complete()
+    return True
+
+
+def is_accelerated() -> bool:
+    """Whether TensorFlow's own LRN and LRNGrad run on our kernels."""
+    return bool(native.tflrn_is_accelerated())
+
+
+def _has_unserved_gpus() -> bool:
+    if build_info()["cuda_archs"]:
+        return False
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def _complete() -> None:
+    """Does what remains once the kernels are registered, the first time."""
+    global _has_gradient
+    if _has_gradient:
+        return
+    # TensorFlow has none for it, and refuses a second one.
+    tf.RegisterGradient("LRNGrad")(lrn_grad_gradient)
+    # Ops and functions that ran before would go on using the kernels that they had.
+    context.context().clear_kernel_cache()
+    _has_gradient = True
+
+
+# Not accelerate(): where the library has declined, it has warned by itself.
+if os.environ.get("TFLRN_ACCELERATE") == "1" and is_accelerated():
+    _complete()

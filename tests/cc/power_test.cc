@@ -1,0 +1,165 @@
+// Tests of cc/core/power.h against C's pow.
+#include "cc/core/power.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "cc/core/lanes.h"
+#include "gtest/gtest.h"
+
+namespace tflrn {
+namespace {
+
+template <class Scalar>
+Scalar Power(Scalar norm, float beta) {
+  return NegativePower<false>(norm, MakePowerParams<Scalar>(beta));
+}
+
+template <class Scalar>
+Scalar PlainPower(Scalar norm, float beta) {
+  return NegativePower<true>(norm, MakePowerParams<Scalar>(beta));
+}
+
+// Norms over all the range of float, many of them near 1.
+template <class Scalar>
+std::vector<Scalar> Norms() {
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> exponent(-125.9, 127.9);
+  std::normal_distribution<double> near(0.0, 1.0);
+  std::vector<Scalar> norms = {1, 2, Scalar(0.5), 4, 10};
+  for (int k = 0; k < 200000; ++k) {
+    norms.push_back(static_cast<Scalar>(std::exp2(exponent(random))));
+    norms.push_back(static_cast<Scalar>(std::exp2(near(random))));
+    norms.push_back(static_cast<Scalar>(1 + 1e-4 * near(random)));
+  }
+  return norms;
+}
+
+// The largest error against a result in a wider type, in units of the last
+// place of the result.
+template <class Scalar>
+double LargestError(float beta) {
+  double largest = 0;
+  for (const Scalar norm : Norms<Scalar>()) {
+    const long double exact = std::pow(static_cast<long double>(norm),
+                                       -static_cast<long double>(beta));
+    if (exact > std::numeric_limits<Scalar>::max()) continue;
+    if (exact < std::numeric_limits<Scalar>::min()) continue;
+    const Scalar result = Power(norm, beta);
+    const auto rounded = static_cast<Scalar>(exact);
+    const long double unit =
+        std::nextafter(rounded, std::numeric_limits<Scalar>::infinity()) -
+        rounded;
+    largest = std::max(
+        largest, static_cast<double>(std::abs((result - exact) / unit)));
+  }
+  return largest;
+}
+
+TEST(PowerTest, FloatIsWithinTwoUnitsOfTheLastPlace) {
+  for (const float beta : {0.5f, 0.75f, 0.3f, 1.0f, 0.6f, -0.5f, 2.0f}) {
+    const double error = LargestError<float>(beta);
+    RecordProperty("ulp for beta " + std::to_string(beta),
+                   std::to_string(error));
+    EXPECT_LE(error, 2.0) << "beta " << beta;
+  }
+}
+
+TEST(PowerTest, DoubleIsWithinThreeUnitsOfTheLastPlace) {
+  for (const float beta : {0.5f, 0.75f, 0.3f, 1.0f, 0.6f, -0.5f, 2.0f}) {
+    EXPECT_LE(LargestError<double>(beta), 3.0) << "beta " << beta;
+  }
+}
+
+template <class Scalar>
+void ExpectMeansPow(Scalar norm, float beta) {
+  const Scalar result = Power(norm, beta);
+  const Scalar expected = std::pow(norm, -static_cast<Scalar>(beta));
+  if (std::isnan(expected)) {
+    EXPECT_TRUE(std::isnan(result)) << norm << "^-" << beta;
+  } else if (expected == 0 || std::isinf(expected)) {
+    EXPECT_EQ(result, expected) << norm << "^-" << beta;
+    EXPECT_EQ(std::signbit(result), std::signbit(expected))
+        << norm << "^-" << beta;
+  } else {
+    // The error of the logarithm, half an eps, counts beta times. A denormal
+    // result has lost bits, and may be rounded twice.
+    const Scalar tiny = 2 * std::numeric_limits<Scalar>::denorm_min();
+    const Scalar eps = std::numeric_limits<Scalar>::epsilon();
+    const Scalar units = 3 + std::abs(static_cast<Scalar>(beta)) / 2;
+    EXPECT_NEAR(result, expected, units * eps * std::abs(expected) + tiny)
+        << norm << "^-" << beta;
+  }
+}
+
+template <class Scalar>
+void TestSpecialValues() {
+  using Limits = std::numeric_limits<Scalar>;
+  const Scalar values[] = {0,
+                           Limits::denorm_min(),
+                           5 * Limits::denorm_min(),
+                           Limits::min() / 2,
+                           Limits::min(),
+                           1,
+                           3,
+                           Limits::max(),
+                           Limits::infinity()};
+  const float betas[] = {0,  0.5f, 0.75f, 1,  2,      3,     1.5f,   -0.5f,
+                         -1, -2,   -3,    40, 300.5f, 1e30f, -1e30f, 1e-30f};
+  for (const Scalar value : values) {
+    for (const float beta : betas) {
+      ExpectMeansPow(value, beta);
+      ExpectMeansPow(-value, beta);
+    }
+  }
+  for (const float beta : betas) {
+    ExpectMeansPow(Limits::quiet_NaN(), beta);
+    ExpectMeansPow(std::copysign(Limits::quiet_NaN(), Scalar(-1)), beta);
+    ExpectMeansPow(std::nextafter(Scalar(1), Scalar(2)), beta);
+    ExpectMeansPow(std::nextafter(Scalar(1), Scalar(0)), beta);
+  }
+}
+
+TEST(PowerTest, FloatHasThePowersOfC) { TestSpecialValues<float>(); }
+
+TEST(PowerTest, DoubleHasThePowersOfC) { TestSpecialValues<double>(); }
+
+template <class Scalar>
+void TestPlainVersion() {
+  using Limits = std::numeric_limits<Scalar>;
+  for (const float beta : {0.5f, 0.75f, 0.96875f, 1e-3f}) {
+    ASSERT_TRUE(HasPlainPower(1, 1, beta));
+    std::vector<Scalar> norms = Norms<Scalar>();
+    norms.push_back(std::numeric_limits<float>::min());
+    norms.push_back(std::numeric_limits<float>::max());
+    norms.push_back(Limits::infinity());
+    for (const Scalar norm : norms) {
+      EXPECT_EQ(PlainPower(norm, beta), Power(norm, beta)) << norm;
+    }
+    EXPECT_TRUE(std::isnan(PlainPower(Limits::quiet_NaN(), beta)));
+    EXPECT_TRUE(std::isnan(PlainPower(-Limits::quiet_NaN(), beta)));
+  }
+}
+
+TEST(PowerTest, PlainFloatGivesTheSameBits) { TestPlainVersion<float>(); }
+
+TEST(PowerTest, PlainDoubleGivesTheSameBits) { TestPlainVersion<double>(); }
+
+TEST(PowerTest, PlainExcludesWhatItCannotDo) {
+  EXPECT_TRUE(HasPlainPower(1, 1e-4f, 0.75f));
+  EXPECT_TRUE(HasPlainPower(1e-5f, 0, 0.5f));
+  EXPECT_FALSE(HasPlainPower(0, 1, 0.5f));
+  EXPECT_FALSE(HasPlainPower(1e-39f, 1, 0.5f));
+  EXPECT_FALSE(HasPlainPower(-1, 1, 0.5f));
+  EXPECT_FALSE(HasPlainPower(1, -1, 0.5f));
+  EXPECT_FALSE(HasPlainPower(1, 1, 0));
+  EXPECT_FALSE(HasPlainPower(1, 1, -0.5f));
+  EXPECT_FALSE(HasPlainPower(1, 1, 1));
+}
+
+}  // namespace
+}  // namespace tflrn

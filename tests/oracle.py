@@ -1,0 +1,408 @@
+"""The reference for LRN and its derivatives, and how far a result may be from it.
+
+The reference is NumPy with plain `power` and explicit windows, so that it shares
+no shortcut with the kernels. `lrn`, `lrn_grad` and `lrn_grad_grad` evaluate the
+formulas literally, in the arithmetic that they are asked for:
+
+* wider than the type under test (`wide`), for values: `assert_close`;
+* the one that the op computes in (`narrow`), where the question is which results
+  are NaN, infinite or zero, since that depends on what overflows.
+
+`lrn_error`, `lrn_grad_error` and `lrn_grad_grad_error` derive from the same
+inputs how far a correctly written kernel can be from the exact result.
+
+How the errors are derived. With u = eps / 2 the rounding error of one operation,
+a norm of w squares is off by at most (w + 1) u M, where
+M = |bias| + |alpha| sum x^2. Where terms of both signs meet, M may exceed |N|, and
+the norm's relative error grows by the factor M / |N|; N^-beta multiplies a relative
+error by |beta|. A sum of w terms adds (w - 1) u of its magnitude, and what remains (a
+power, a division, a few products) is a fixed number of roundings. Together this is
+below
+
+    (number of summands + 8) eps (sum of the magnitudes of the terms)
+
+where each term's magnitude counts with the factor by which it multiplies the norm's
+relative error, if that is more than one. This is first order: where the norm's
+relative error exceeds 1 %, because the norm is cancellation, nothing is demanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+
+HALF = np.dtype(np.float16)
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+FLOAT32 = np.dtype(np.float32)
+FLOAT64 = np.dtype(np.float64)
+DTYPES = (HALF, BFLOAT16, FLOAT32, FLOAT64)
+
+# The largest relative error of a norm for which a first-order bound holds.
+FIRST_ORDER = 0.01
+
+
+@dataclass(frozen=True)
+class Params:
+    """The attributes of the ops, with their defaults."""
+
+    depth_radius: int = 5
+    bias: float = 1.0
+    alpha: float = 1.0
+    beta: float = 0.5
+
+    def attributes(self) -> dict[str, float]:
+        """The keyword arguments of the ops."""
+        return dict(vars(self))
+
+    def rounded(self, arithmetic: np.dtype) -> tuple:
+        """bias, alpha, beta as the ops know them: attributes are float32."""
+        return tuple(
+            arithmetic.type(np.float32(value))
+            for value in (self.bias, self.alpha, self.beta)
+        )
+
+
+def narrow(dtype: np.dtype) -> np.dtype:
+    """The arithmetic that the ops use for a type."""
+    return FLOAT64 if dtype == FLOAT64 else FLOAT32
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """An arithmetic whose own rounding errors do not matter beside the op's."""
+    return np.dtype(np.longdouble) if dtype == FLOAT64 else FLOAT64
+
+
+def windows(channels: int, radius: int) -> list[slice]:
+    """W(j) for each channel j, clipped to the row."""
+    return [
+        slice(max(0, j - radius), min(channels, j + radius + 1))
+        for j in range(channels)
+    ]
+
+
+def window_sums(values: np.ndarray, radius: int) -> np.ndarray:
+    """sum_{k in W(j)} values_k, each window summed by itself."""
+    sums = np.zeros_like(values)
+    for j, window in enumerate(windows(values.shape[-1], radius)):
+        sums[..., j] = values[..., window].sum(axis=-1, dtype=values.dtype)
+    return sums
+
+
+def norms(x: np.ndarray, p: Params) -> np.ndarray:
+    """N_j = bias + alpha sum_{k in W(j)} x_k^2, in x's arithmetic."""
+    bias, alpha, _ = p.rounded(x.dtype)
+    return bias + alpha * window_sums(x * x, p.depth_radius)
+
+
+def lrn(x: np.ndarray, p: Params, arithmetic: np.dtype = FLOAT64) -> np.ndarray:
+    """y_j = x_j N_j^-beta."""
+    x = x.astype(arithmetic)
+    _, _, beta = p.rounded(arithmetic)
+    with np.errstate(all="ignore"):
+        return x * np.power(norms(x, p), -beta)
+
+
+def lrn_grad(
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Params,
+    arithmetic: np.dtype = FLOAT64,
+) -> np.ndarray:
+    """dx_k = dy_k N_k^-beta - 2 alpha beta x_k sum_{j in W(k)} dy_j y_j / N_j.
+
+    Where dy_j is zero its terms are zero, whatever y_j and N_j are.
+    """
+    dy, x, y = (a.astype(arithmetic) for a in (dy, x, y))
+    _, alpha, beta = p.rounded(arithmetic)
+    with np.errstate(all="ignore"):
+        n = norms(x, p)
+        zero = dy == 0
+        direct = np.where(zero, 0, dy * np.power(n, -beta))
+        terms = np.where(zero, 0, dy * y / n)
+        return direct - 2 * alpha * beta * x * window_sums(terms, p.depth_radius)
+
+
+def lrn_grad_grad(
+    u: np.ndarray,
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Params,
+    arithmetic: np.dtype = FLOAT64,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """d_dy, d_x, d_y: the gradient of sum(u * lrn_grad(dy, x, y)).
+
+    With P_j = sum_{k in W(j)} x_k u_k:
+
+        d_dy_j = u_j N_j^-beta - 2 alpha beta (y_j / N_j) P_j
+        d_y_j  =               - 2 alpha beta (dy_j / N_j) P_j
+        d_x_m  = - 2 alpha beta u_m sum_{j in W(m)} dy_j y_j / N_j
+                 + 2 alpha x_m sum_{j in W(m)} ( 2 alpha beta dy_j y_j P_j / N_j^2
+                                                 - beta u_j dy_j N_j^(-beta - 1) )
+
+    Where dy_j is zero the terms that contain it are zero.
+    """
+    u, dy, x, y = (a.astype(arithmetic) for a in (u, dy, x, y))
+    _, alpha, beta = p.rounded(arithmetic)
+    r = p.depth_radius
+    with np.errstate(all="ignore"):
+        n = norms(x, p)
+        zero = dy == 0
+        pj = window_sums(x * u, r)
+        d_dy = u * np.power(n, -beta) - 2 * alpha * beta * (y / n) * pj
+        d_y = np.where(zero, 0, -2 * alpha * beta * (dy / n) * pj)
+        first = np.where(zero, 0, dy * y / n)
+        second = np.where(
+            zero,
+            0,
+            2 * alpha * beta * dy * y * pj / (n * n)
+            - beta * u * dy * np.power(n, -beta - 1),
+        )
+        d_x = -2 * alpha * beta * u * window_sums(first, r)
+        d_x = d_x + 2 * alpha * x * window_sums(second, r)
+        return d_dy, d_x, d_y
+
+
+@dataclass(frozen=True)
+class Norms:
+    """Norms, and what their rounding errors do to a term that contains them."""
+
+    value: np.ndarray
+    condition: np.ndarray  # M / |N|
+    uncertain: np.ndarray  # whether the relative error is past FIRST_ORDER
+    smallest: float  # the largest error that one underflow makes
+
+    def factor(self, power: float) -> np.ndarray:
+        """By how much more than one rounding per summand N^power is off."""
+        # The norm's error is half of (number of summands + 8) eps.
+        return np.maximum(1, abs(power) * self.condition / 2)
+
+    def power(self, exponent: float) -> np.ndarray:
+        """|N|^exponent."""
+        return np.power(np.abs(self.value), exponent)
+
+
+def _width(x: np.ndarray, p: Params) -> int:
+    """The number of summands of the widest window."""
+    return min(x.shape[-1], 2 * p.depth_radius + 1)
+
+
+def _norms_error(x: np.ndarray, p: Params, dtype: np.dtype) -> Norms:
+    info = np.finfo(narrow(dtype))
+    # Underflow is gradual. TensorFlow's threads flush denormal numbers to zero,
+    # but the ops promise IEEE arithmetic in spite of that.
+    smallest = float(info.smallest_subnormal)
+    bias, alpha, _ = p.rounded(x.dtype)
+    squares = window_sums(x * x, p.depth_radius)
+    n = bias + alpha * squares
+    unit = float(info.eps) / 2
+    magnitude = np.abs(bias) + np.abs(alpha) * squares
+    # Squares may underflow, and so may the product with alpha.
+    magnitude += (1 + np.abs(alpha)) * smallest / unit
+    # A norm without squares is exactly the bias.
+    condition = np.where((squares > 0) & (alpha != 0), magnitude / np.abs(n), 0)
+    uncertain = (_width(x, p) + 1) * unit * condition > FIRST_ORDER
+    return Norms(n, condition, uncertain, smallest)
+
+
+def _bound(
+    summands: int,
+    dtype: np.dtype,
+    magnitude: np.ndarray,
+    underflow: np.ndarray,
+    uncertain: np.ndarray,
+) -> np.ndarray:
+    """(number of summands + 8) eps of the magnitudes, and what underflows.
+
+    Infinite where nothing is demanded; NaN where only the class of the result is,
+    since a magnitude is NaN or infinite.
+    """
+    eps = float(np.finfo(narrow(dtype)).eps)
+    error = (summands + 8) * (eps * magnitude + underflow)
+    error[~np.isfinite(error)] = np.nan
+    error[uncertain] = np.inf
+    return error
+
+
+def lrn_error(x: np.ndarray, p: Params, dtype: np.dtype) -> np.ndarray:
+    """How far a kernel's LRN may be from the exact one, before the last rounding."""
+    x = x.astype(wide(dtype))
+    _, _, beta = p.rounded(x.dtype)
+    with np.errstate(all="ignore"):
+        n = _norms_error(x, p, dtype)
+        power = n.power(-beta)
+        magnitude = np.abs(x) * power * n.factor(beta)
+        lost = n.smallest * (1 + power)
+        return _bound(_width(x, p) + 1, dtype, magnitude, lost, n.uncertain)
+
+
+def lrn_grad_error(
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Params,
+    dtype: np.dtype,
+) -> np.ndarray:
+    """How far a kernel's LRNGrad may be from the exact one (see lrn_error)."""
+    dy, x, y = (np.abs(a.astype(wide(dtype))) for a in (dy, x, y))
+    _, alpha, beta = np.abs(p.rounded(x.dtype))
+    signed_beta = p.rounded(x.dtype)[2]
+    r = p.depth_radius
+    with np.errstate(all="ignore"):
+        n = _norms_error(x, p, dtype)
+        zero = dy == 0
+        power = n.power(-signed_beta)
+        direct = np.where(zero, 0, dy * power * n.factor(beta))
+        inverse = n.power(-1)
+        terms = np.where(zero, 0, dy * y * inverse * n.factor(1))
+        scale = 2 * alpha * beta
+        magnitude = direct + scale * x * window_sums(terms, r)
+        # dy y and its quotient each may underflow before they are scaled up.
+        lost = np.where(zero, 0, (1 + dy + y) * (1 + inverse))
+        lost = (1 + scale) * (x * window_sums(lost, r) + 1)
+        lost = n.smallest * (lost + np.where(zero, 0, power))
+        uncertain = window_sums((n.uncertain & ~zero).astype(x.dtype), r) > 0
+        return _bound(_width(x, p) + 1, dtype, magnitude, lost, uncertain)
+
+
+def lrn_grad_grad_error(
+    u: np.ndarray,
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Params,
+    dtype: np.dtype,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far a kernel's three results may be from the exact ones.
+
+    Sums nest here three deep (N, P and the outer one), so that the number of
+    summands is that of two windows.
+    """
+    u, dy, x, y = (np.abs(a.astype(wide(dtype))) for a in (u, dy, x, y))
+    _, alpha, beta = np.abs(p.rounded(x.dtype))
+    signed_beta = p.rounded(x.dtype)[2]
+    r = p.depth_radius
+    summands = 2 * _width(x, p) + 1
+    with np.errstate(all="ignore"):
+        n = _norms_error(x, p, dtype)
+        zero = dy == 0
+        pj = window_sums(x * u, r)
+        scale = 2 * alpha * beta
+        inverse = n.power(-1)
+        first = np.where(zero, 0, dy * y * inverse * n.factor(1))
+        second = np.where(
+            zero,
+            0,
+            scale * dy * y * pj * inverse**2 * n.factor(2)
+            + beta * u * dy * n.power(-signed_beta - 1) * n.factor(signed_beta + 1),
+        )
+        d_dy = u * n.power(-signed_beta) * n.factor(beta)
+        d_dy = d_dy + scale * y * inverse * pj * n.factor(1)
+        d_y = np.where(zero, 0, scale * dy * inverse * pj * n.factor(1))
+        d_x = scale * u * window_sums(first, r)
+        d_x = d_x + 2 * alpha * x * window_sums(second, r)
+        lost = n.smallest * (1 + scale) * (1 + inverse) ** 2
+        lost = lost * (1 + u + x) * (1 + dy) * (1 + y) * (1 + pj)
+        everywhere = x * window_sums(lost, r) + lost
+        uncertain = window_sums(n.uncertain.astype(x.dtype), r) > 0
+        return (
+            _bound(summands, dtype, d_dy, lost, n.uncertain),
+            _bound(summands, dtype, d_x, everywhere, uncertain),
+            _bound(summands, dtype, d_y, lost, n.uncertain),
+        )
+
+
+def assert_close(
+    got: np.ndarray,
+    exact: np.ndarray,
+    error: np.ndarray,
+    what: object = "",
+    *,
+    least_compared: float = 0.5,
+) -> None:
+    """Fails unless `got` is `exact` within `error`, rounded once to its type.
+
+    Rounding is monotone: a value in [exact - error, exact + error] that is rounded
+    once lies between the rounded ends. For half and bfloat16 this leaves exactly
+    one value nearly everywhere. NaN and infinity must be where `exact` has them; a
+    NaN as error demands no more than that, an infinite error demands nothing.
+    `least_compared` is the part of the elements of which something must be demanded.
+    """
+    dtype = got.dtype
+    assert got.shape == exact.shape, f"{what}: shape {got.shape}, not {exact.shape}"
+    with np.errstate(all="ignore"):
+        demanded = ~np.isinf(error)
+        # Ends are infinite themselves where exact is, or are finite.
+        error = np.where(demanded & np.isfinite(exact), error, 0)
+        # float32 comes first: bfloat16 is rounded from it in the op, too.
+        low, high = (
+            end.astype(narrow(dtype)).astype(dtype).astype(wide(dtype))
+            for end in (exact - error, exact + error)
+        )
+        value = got.astype(wide(dtype))
+        right = (low <= value) & (value <= high)
+        right |= np.isnan(error) & np.isfinite(value)
+        right = np.where(np.isnan(exact), np.isnan(value), right)
+    wrong = demanded & ~right
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise AssertionError(
+            f"{what}: {int(wrong.sum())} of {wrong.size} elements are wrong; at {at} "
+            f"the result is {value[at]!r}, the exact value {exact[at]!r}, "
+            f"the allowed error {error[at]:.3g} before rounding to {dtype}"
+        )
+    if wrong.size:
+        compared = float(demanded.mean())
+        assert compared >= least_compared, (
+            f"{what}: only {compared:.0%} of the elements could be compared"
+        )
+
+
+def assert_lrn(got: np.ndarray, x: np.ndarray, p: Params, **options) -> None:
+    """Fails unless `got` is LRN of `x`. Options are those of assert_close."""
+    exact = lrn(x, p, wide(x.dtype))
+    error = lrn_error(x, p, x.dtype)
+    assert got.dtype == x.dtype
+    assert_close(got, exact, error, f"LRN {x.dtype} {x.shape} {p}", **options)
+
+
+def assert_lrn_grad(
+    got: np.ndarray,
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Params,
+    **options,
+) -> None:
+    """Fails unless `got` is LRNGrad of `dy`, `x` and `y`."""
+    exact = lrn_grad(dy, x, y, p, wide(x.dtype))
+    error = lrn_grad_error(dy, x, y, p, x.dtype)
+    assert got.dtype == x.dtype
+    assert_close(got, exact, error, f"LRNGrad {x.dtype} {x.shape} {p}", **options)
+
+
+def assert_same_classes(got: np.ndarray, expected: np.ndarray, what: str = "") -> None:
+    """Fails unless NaN, +infinity and -infinity are at the same places."""
+    for name, is_class in (
+        ("NaN", np.isnan),
+        ("+infinity", np.isposinf),
+        ("-infinity", np.isneginf),
+    ):
+        # ml_dtypes has no isposinf of its own.
+        here, there = (is_class(a.astype(np.float64)) for a in (got, expected))
+        np.testing.assert_array_equal(here, there, err_msg=f"{what}: {name}")
+
+
+def difference_quotient(
+    function: Callable[[np.ndarray], np.ndarray],
+    at: np.ndarray,
+    direction: np.ndarray,
+    step: float = 1e-6,
+) -> np.ndarray:
+    """The derivative of `function` along `direction`, by central differences."""
+    ahead, behind = function(at + step * direction), function(at - step * direction)
+    return (ahead - behind) / (2 * step)

@@ -1,0 +1,166 @@
+"""Bad input is an ordinary exception that names the argument, in every mode.
+
+A shape or attribute that is known while a graph is built is refused there, as
+ValueError; what is known at run time only, and everything in eager mode, is
+InvalidArgumentError. Wrong types are refused before any op exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tensorflow_lrn_grad as tlg
+
+SHAPE = (2, 3, 4, 5)
+INPUTS = ("input_grads", "input_image", "output_image")
+WRONG_RANKS = [SHAPE[:rank] for rank in range(4)] + [(*SHAPE, 6)]
+ERRORS = (tf.errors.InvalidArgumentError, ValueError)
+
+each_input = pytest.mark.parametrize("name", INPUTS)
+
+
+def gradient_arrays(name: str, wrong: np.ndarray) -> list[np.ndarray]:
+    """The three inputs, `wrong` in the place of one."""
+    good = np.ones(SHAPE, wrong.dtype)
+    return [wrong if n == name else good for n in INPUTS]
+
+
+@pytest.mark.parametrize("shape", WRONG_RANKS, ids=str)
+@each_input
+def test_rank(device: str, run: Callable, name: str, shape: tuple) -> None:
+    arrays = gradient_arrays(name, np.ones(shape, np.float32))
+    with pytest.raises(ERRORS, match=rf"{name} must have 4 dimensions"):
+        run(tlg.lrn_grad, *arrays)
+
+
+@pytest.mark.parametrize("shape", WRONG_RANKS, ids=str)
+def test_rank_of_lrn(device: str, run: Callable, shape: tuple) -> None:
+    with pytest.raises(ERRORS, match=r"input must have 4 dimensions"):
+        run(tlg.lrn, np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("size", [0, 1, 7])
+@pytest.mark.parametrize("dimension", range(4))
+@each_input
+def test_mismatch(
+    device: str, run: Callable, name: str, dimension: int, size: int
+) -> None:
+    """Not even 1 is broadcast. The message has the names and both shapes."""
+    shape = [*SHAPE[:dimension], size, *SHAPE[dimension + 1 :]]
+    arrays = gradient_arrays(name, np.ones(shape, np.float32))
+    with pytest.raises(ERRORS, match=r"must have the shape of") as caught:
+        run(tlg.lrn_grad, *arrays)
+    message = str(caught.value)
+    assert name in message
+    assert "[2,3,4,5]" in message
+    assert f"[{','.join(map(str, shape))}]" in message
+
+
+def test_mismatch_of_unknown_parts_is_found_when_the_graph_is_built() -> None:
+    with tf.Graph().as_default():
+        dy = tf.compat.v1.placeholder(tf.float32, [2, None, None, None])
+        x = tf.compat.v1.placeholder(tf.float32)
+        y = tf.compat.v1.placeholder(tf.float32, [3, None, None, None])
+        with pytest.raises(ValueError, match="output_image"):
+            tlg.lrn_grad(dy, x, y)
+
+
+WRONG_TYPES = (tf.int32, tf.int64, tf.uint8, tf.bool, tf.complex64, tf.string)
+
+
+def tensor(dtype: tf.DType) -> tf.Tensor:
+    text = tf.constant("1", shape=SHAPE)
+    return text if dtype == tf.string else tf.cast(tf.ones(SHAPE), dtype)
+
+
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("dtype", WRONG_TYPES, ids=lambda d: d.name)
+@each_input
+def test_type(name: str, dtype: tf.DType, in_graph: bool) -> None:
+    def call() -> None:
+        tensors = [tensor(dtype if n == name else tf.float32) for n in INPUTS]
+        with pytest.raises(TypeError, match=rf"{name}.*{dtype.name}"):
+            tlg.lrn_grad(*tensors)
+        with pytest.raises(TypeError, match=rf"input.*{dtype.name}"):
+            tlg.lrn(tensor(dtype))
+
+    if in_graph:
+        with tf.Graph().as_default():
+            call()
+    else:
+        call()
+
+
+@pytest.mark.parametrize("other", [tf.half, tf.bfloat16, tf.float64])
+@each_input
+def test_types_that_differ(name: str, other: tf.DType) -> None:
+    tensors = [tensor(other if n == name else tf.float32) for n in INPUTS]
+    with pytest.raises(TypeError, match=other.name) as caught:
+        tlg.lrn_grad(*tensors)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, object(), "text", [[1.0], [1.0, 2.0]]])
+def test_no_tensor_at_all(value: object) -> None:
+    good = np.ones(SHAPE, np.float32)
+    with pytest.raises((TypeError, ValueError), match="input"):
+        tlg.lrn(value)
+    with pytest.raises((TypeError, ValueError), match="output_image"):
+        tlg.lrn_grad(good, good, value)
+
+
+WRONG_ATTRIBUTES = [
+    ("depth_radius", -1),
+    ("depth_radius", -(2**63)),
+    ("depth_radius", -(2**63) - 1),
+    ("depth_radius", 2**63),
+    ("depth_radius", 2**64 + 5),
+    ("depth_radius", 1.5),
+    ("depth_radius", math.nan),
+    ("depth_radius", "5"),
+    *(
+        (name, value)
+        for name in ("bias", "alpha", "beta")
+        # 1e39 is a finite Python float, and infinite as the attribute's float32.
+        for value in (math.nan, math.inf, -math.inf, 1e39, "1")
+    ),
+]
+
+
+@pytest.mark.parametrize("name, value", WRONG_ATTRIBUTES)
+def test_attribute(device: str, run: Callable, name: str, value: object) -> None:
+    ones = np.ones(SHAPE, np.float32)
+    errors = (*ERRORS, TypeError)
+    with pytest.raises(errors, match=rf"\b{name}\b"):
+        run(lambda x: tlg.lrn(x, **{name: value}), ones)
+    with pytest.raises(errors, match=rf"\b{name}\b"):
+        run(lambda *t: tlg.lrn_grad(*t, **{name: value}), ones, ones, ones)
+
+
+@pytest.mark.parametrize("value", [np.int32(2), np.int64(2), True])
+def test_integers_of_other_kinds_are_radii(value: object) -> None:
+    x = np.arange(8, dtype=np.float32).reshape(1, 1, 1, 8)
+    np.testing.assert_array_equal(tlg.lrn(x, value), tlg.lrn(x, int(value)))
+
+
+@pytest.mark.parametrize("attribute", ["depth_radius", "bias", "alpha", "beta"])
+def test_a_graph_from_elsewhere_is_checked_as_well(attribute: str) -> None:
+    """A GraphDef that was edited or made by another program meets the op itself."""
+    with tf.Graph().as_default() as graph:
+        tlg.lrn(tf.compat.v1.placeholder(tf.float32), name="norm")
+    definition = graph.as_graph_def()
+    (node,) = (n for n in definition.node if n.name == "norm")
+    if attribute == "depth_radius":
+        node.attr[attribute].i = -7
+    else:
+        node.attr[attribute].f = math.nan
+    with (
+        tf.Graph().as_default(),
+        pytest.raises(ValueError, match=rf"\b{attribute}\b"),
+    ):
+        tf.import_graph_def(definition)

@@ -1,0 +1,214 @@
+"""The same inputs give the same bits, whatever the threads, rows and buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import case_id, values
+from oracle import DTYPES, FLOAT32, Params, assert_lrn_grad
+
+import tensorflow_lrn_grad as tlg
+
+P = Params(2, 1, 0.5, 0.75)
+WIDE = Params(20, 1, 0.5, 0.75)
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+
+
+def assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
+    """Equality of bytes, which tells NaN from NaN and 0 from -0."""
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    assert a.tobytes() == b.tobytes()
+
+
+def operands(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype
+) -> list[np.ndarray]:
+    """dy, x, y with NaN, infinities and denormal numbers here and there."""
+    arrays = []
+    for _ in range(3):
+        a = values(rng, shape, dtype)
+        flat = a.reshape(-1)
+        for special in (np.nan, np.inf, -np.inf, 1e-40):
+            flat[rng.integers(0, flat.size, size=flat.size // 500)] = special
+        arrays.append(a)
+    return arrays
+
+
+# Big enough for the work to be shared out, for each type and a wide window.
+IN_A_PROCESS = """
+    import hashlib
+    import sys
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_lrn_grad as tlg
+    threads = int(sys.argv[1])
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    rng = np.random.default_rng(1)
+    digest = hashlib.sha256()
+    data = [rng.normal(size=(4, 40, 40, 37)) for _ in range(3)]
+    for a in data:
+        a.reshape(-1)[rng.integers(0, a.size, size=500)] = 1e-40
+        a.reshape(-1)[rng.integers(0, a.size, size=50)] = np.nan
+    for dtype in (tf.half, tf.bfloat16, tf.float32, tf.float64):
+        dy, x, y = (tf.cast(a, dtype) for a in data)
+        for radius in (2, 20):
+            for beta in (0.5, 0.75, 0.3):
+                attributes = radius, 1.0, 0.5, beta
+                digest.update(tlg.lrn(x, *attributes).numpy().tobytes())
+                dx = tlg.lrn_grad(dy, x, y, *attributes)
+                digest.update(dx.numpy().tobytes())
+    print(digest.hexdigest())
+    """
+
+
+def test_any_number_of_threads(child: Callable) -> None:
+    digests = []
+    for threads in (1, 2, 7):
+        result = child(IN_A_PROCESS, threads)
+        assert result.returncode == 0, result.stderr
+        digests.append(result.stdout)
+    assert len(digests[0]) > 60
+    assert digests == digests[:1] * 3
+
+
+@dtypes
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+@pytest.mark.parametrize("channels", [1, 5, 16, 37, 96])
+def test_rows_are_independent(
+    device: str, rng: np.random.Generator, channels: int, p: Params, dtype: np.dtype
+) -> None:
+    """However a batch is cut, each row gets the bits that it gets by itself."""
+    rows = max(41, 3000 // channels)
+    dy, x, y = operands(rng, (rows, 1, 1, channels), dtype)
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    out = tlg.lrn(x, **p.attributes()).numpy()
+    for cut in ((0, 1), (0, 3), (1, rows), (7, 24), (rows - 1, rows)):
+        part = slice(*cut)
+        assert_same_bits(
+            tlg.lrn_grad(dy[part], x[part], y[part], **p.attributes()).numpy(), dx[part]
+        )
+        assert_same_bits(tlg.lrn(x[part], **p.attributes()).numpy(), out[part])
+    order = rng.permutation(rows)
+    assert_same_bits(
+        tlg.lrn_grad(dy[order], x[order], y[order], **p.attributes()).numpy(), dx[order]
+    )
+
+
+def test_all_that_comes_before_channels_is_rows(
+    device: str, rng: np.random.Generator
+) -> None:
+    dy, x, y = operands(rng, (6, 5, 4, 19), FLOAT32)
+    dx = tlg.lrn_grad(dy, x, y, **P.attributes()).numpy()
+    flat = (a.reshape(1, 120, 1, 19) for a in (dy, x, y))
+    again = tlg.lrn_grad(*flat, **P.attributes()).numpy()
+    assert_same_bits(again.reshape(dx.shape), dx)
+
+
+@dtypes
+def test_every_run(device: str, rng: np.random.Generator, dtype: np.dtype) -> None:
+    arrays = operands(rng, (4, 30, 30, 33), dtype)
+    first = tlg.lrn_grad(*arrays, **P.attributes()).numpy()
+    for _ in range(5):
+        again = tlg.lrn_grad(*arrays, **P.attributes()).numpy()
+        assert_same_bits(again, first)
+
+
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+def test_every_mode(
+    device: str, run: Callable, rng: np.random.Generator, p: Params
+) -> None:
+    arrays = operands(rng, (4, 10, 10, 33), FLOAT32)
+    eager = tlg.lrn_grad(*arrays, **p.attributes()).numpy()
+    other = run(lambda *t: tlg.lrn_grad(*t, **p.attributes()), *arrays)
+    assert_same_bits(other, eager)
+
+
+def buffers(metadata: tf.compat.v1.RunMetadata) -> dict[str, int]:
+    """The address of each operation's first output in a traced run."""
+    return {
+        node.node_name: node.output[0].tensor_description.allocation_description.ptr
+        for device_stats in metadata.step_stats.dev_stats
+        for node in device_stats.node_stats
+        if node.output
+    }
+
+
+def run_traced(
+    fetches: list[tf.Tensor], feeds: dict[tf.Tensor, np.ndarray]
+) -> tuple[list[np.ndarray], dict[str, int]]:
+    v1 = tf.compat.v1
+    metadata = v1.RunMetadata()
+    options = v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE)
+    with v1.Session() as session:
+        results = session.run(fetches, feeds, options=options, run_metadata=metadata)
+    return results, buffers(metadata)
+
+
+@dtypes
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+@pytest.mark.parametrize("free", ["dy", "x", "y", None])
+def test_output_in_an_input_s_buffer(
+    rng: np.random.Generator, free: str | None, p: Params, dtype: np.dtype
+) -> None:
+    """Where nobody else needs an input, the output takes its buffer: the trace of the
+    run shows that. The bits are those of the run in which all inputs are needed."""
+    arrays = operands(rng, (3, 5, 7, 33), dtype)
+    with tf.Graph().as_default():
+        feeds = [tf.compat.v1.placeholder(dtype) for _ in arrays]
+        # Something computes each input, so that its buffer belongs to the run.
+        inputs = {
+            name: tf.negative(feed, name=name)
+            for name, feed in zip(("dy", "x", "y"), feeds, strict=True)
+        }
+        dx = tlg.lrn_grad(*inputs.values(), name="dx", **p.attributes())
+        needed = [tensor for name, tensor in inputs.items() if name != free]
+        results, address = run_traced(
+            [dx, *needed], dict(zip(feeds, arrays, strict=True))
+        )
+    if free:
+        assert address["dx"] == address[free]
+    else:
+        assert address["dx"] not in {address[name] for name in inputs}
+    eager = tlg.lrn_grad(*(-a for a in arrays), **p.attributes()).numpy()
+    assert_same_bits(results[0], eager)
+
+
+@dtypes
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+def test_lrn_in_its_input_s_buffer(
+    rng: np.random.Generator, p: Params, dtype: np.dtype
+) -> None:
+    _, x, _ = operands(rng, (3, 5, 7, 33), dtype)
+    with tf.Graph().as_default():
+        feed = tf.compat.v1.placeholder(dtype)
+        y = tlg.lrn(tf.negative(feed, name="x"), name="y", **p.attributes())
+        (result,), address = run_traced([y], {feed: x})
+    assert address["y"] == address["x"]
+    assert_same_bits(result, tlg.lrn(-x, **p.attributes()).numpy())
+
+
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+def test_one_tensor_as_all_inputs(
+    device: str, run: Callable, rng: np.random.Generator, p: Params
+) -> None:
+    x = values(rng, (3, 5, 7, 33), FLOAT32)
+
+    def op(t: tf.Tensor) -> tf.Tensor:
+        t = tf.negative(t)
+        return tlg.lrn_grad(t, t, t, **p.attributes())
+
+    assert_lrn_grad(run(op, x), -x, -x, -x, p)
+
+
+def test_inputs_are_left_alone(device: str, rng: np.random.Generator) -> None:
+    arrays = operands(rng, (3, 5, 7, 33), FLOAT32)
+    tensors = [tf.constant(a) for a in arrays]
+    tlg.lrn(tensors[1])
+    tlg.lrn_grad(*tensors)
+    for tensor, array in zip(tensors, arrays, strict=True):
+        assert_same_bits(tensor.numpy(), array)

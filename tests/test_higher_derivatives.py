@@ -1,0 +1,465 @@
+"""Second and higher derivatives: LRNGradGrad, and what is registered as its gradient.
+
+Values are checked against the oracle, orders against a composition of TensorFlow's
+own ops in float64, and the ways to take derivatives against each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import case_id, oracle_cases, shape_for, values
+from oracle import (
+    BFLOAT16,
+    DTYPES,
+    FLOAT32,
+    FLOAT64,
+    HALF,
+    Params,
+    assert_close,
+    lrn_grad_grad,
+    lrn_grad_grad_error,
+    wide,
+)
+
+import tensorflow_lrn_grad as tlg
+
+P = Params(2, 1.5, 0.5, 0.75)
+# Attributes are float32; these numbers are, too, so that float64 has the same.
+EDGES = (
+    P,
+    Params(),
+    Params(0, 1, 1, 1),
+    Params(1, 2, -0.0078125, 0.375),
+    Params(8, 1, 1, 2),
+    Params(2**62, 1, 1, 0.5),
+    Params(3, 1, 0.5, 0),
+)
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+edges = pytest.mark.parametrize("p", EDGES, ids=case_id)
+INPUTS = ("grad_output", "input_grads", "input_image", "output_image")
+
+
+def grad_grad(
+    u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor, p: Params = P
+) -> list[tf.Tensor]:
+    """LRNGradGrad, as the gradient of tlg.lrn_grad."""
+    with tf.GradientTape() as tape:
+        tape.watch((dy, x, y))
+        dx = tlg.lrn_grad(dy, x, y, **p.attributes())
+    return tape.gradient(dx, (dy, x, y), u)
+
+
+def composed_lrn_grad(
+    dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor, p: Params = P
+) -> tf.Tensor:
+    """LRNGrad of TensorFlow's own ops."""
+    direct, c = norm_of(x, p) ** -p.beta, 2 * p.alpha * p.beta
+    return dy * direct - c * x * windows(dy * y / norm_of(x, p), p)
+
+
+def composed_lrn(x: tf.Tensor, p: Params = P) -> tf.Tensor:
+    """LRN of TensorFlow's own ops."""
+    return x * norm_of(x, p) ** -p.beta
+
+
+def norm_of(x: tf.Tensor, p: Params) -> tf.Tensor:
+    return p.bias + p.alpha * windows(x * x, p)
+
+
+def windows(t: tf.Tensor, p: Params) -> tf.Tensor:
+    """Window sums by a matrix of zeros and ones."""
+    channel = np.arange(t.shape[-1])
+    band = np.abs(channel[:, None] - channel) <= p.depth_radius
+    return tf.tensordot(t, tf.constant(band, t.dtype), 1)
+
+
+def operands(
+    rng: np.random.Generator, count: int, shape: tuple[int, ...] = (2, 1, 2, 7)
+) -> list[tf.Tensor]:
+    """Moderate numbers in float64, without relation to each other."""
+    return [tf.constant(rng.normal(size=shape)) for _ in range(count)]
+
+
+def assert_agree(got: tf.Tensor, expected: tf.Tensor) -> None:
+    """The same up to float64's rounding, some hundred operations deep."""
+    scale = float(tf.reduce_max(tf.abs(expected)))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * max(scale, 1))
+
+
+# Values ---------------------------------------------------------------------------
+
+
+@dtypes
+@pytest.mark.parametrize(("channels", "p"), oracle_cases(), ids=case_id)
+def test_values(
+    device: str, rng: np.random.Generator, channels: int, p: Params, dtype: np.dtype
+) -> None:
+    arrays = [values(rng, shape_for(channels), dtype) for _ in INPUTS]
+    check(grad_grad(*map(tf.constant, arrays), p), arrays, p)
+
+
+def check(results: list[tf.Tensor], arrays: list[np.ndarray], p: Params) -> None:
+    dtype = arrays[0].dtype
+    exact = lrn_grad_grad(*arrays, p, wide(dtype))
+    errors = lrn_grad_grad_error(*arrays, p, dtype)
+    for name, got, value, error in zip(
+        ("d_dy", "d_x", "d_y"), results, exact, errors, strict=True
+    ):
+        # Where much cancels, as in norms with a negative alpha, little is demanded.
+        least = 0.5 if p.alpha > 0 else 0.0
+        what = f"{name} {dtype} {arrays[0].shape} {p}"
+        assert_close(got.numpy(), value, error, what, least_compared=least)
+
+
+@dtypes
+def test_each_mode_gives_the_same_bits(
+    device: str, run: Callable, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    arrays = [values(rng, (3, 5, 7, 33), dtype) for _ in INPUTS]
+    eager = grad_grad(*map(tf.constant, arrays))
+    for index in range(3):
+        other = run(lambda *t, i=index: grad_grad(*t)[i], *arrays)
+        assert other.tobytes() == eager[index].numpy().tobytes()
+
+
+@dtypes
+def test_rows_are_independent(
+    device: str, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    """However a batch is cut, each row gets the bits that it gets by itself."""
+    arrays = [values(rng, (97, 3, 1, 37), dtype) for _ in INPUTS]
+    whole = grad_grad(*map(tf.constant, arrays))
+    for cut in (slice(0, 1), slice(5, 60), slice(96, 97)):
+        part = grad_grad(*(tf.constant(a[cut]) for a in arrays))
+        for a, b in zip(part, whole, strict=True):
+            assert a.numpy().tobytes() == b[cut].numpy().tobytes()
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(0, 2, 3, 4), (2, 3, 0, 4), (2, 3, 4, 0)])
+def test_nothing(device: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Of empty tensors, the second and the third derivative are empty."""
+    inputs = [tf.zeros(shape, dtype) for _ in INPUTS]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        results = grad_grad(*inputs)
+    third = tape.gradient(results, inputs)
+    for result in (*results, *third):
+        assert result.shape == shape
+        assert result.dtype == dtype
+
+
+@dtypes
+def test_a_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> None:
+    """The norm is 0 in the first channel, and the third's y is infinite."""
+    x = tf.constant([[[[0, 1, 2, 3]]]], dtype)
+    dy = tf.constant([[[[0, 1, 0, 2]]]], dtype)
+    y = tf.constant([[[[1, 2, np.inf, 3]]]], dtype)
+    ones = tf.ones_like(x)
+    p = Params(0, 0, 1, 0.5)
+    d_dy, d_x, d_y = map(channels, grad_grad(ones, dy, x, y, p))
+    np.testing.assert_array_equal(d_x[[0, 2]], 0)
+    np.testing.assert_array_equal(d_y[[0, 2]], 0)
+    assert np.isfinite(d_x).all()
+    assert np.isfinite(d_y).all()
+    # With respect to dy itself, the formula holds.
+    assert np.isnan(d_dy[0])
+
+    with tf.GradientTape() as tape:
+        tape.watch((ones, x, y))
+        _, d_x, d_y = grad_grad(ones, dy, x, y, p)
+    for third in map(channels, tape.gradient((d_x, d_y), (ones, x, y))):
+        np.testing.assert_array_equal(third[[0, 2]], 0)
+        assert np.isfinite(third).all()
+
+
+def channels(tensor: tf.Tensor) -> np.ndarray:
+    """The only row of a tensor."""
+    return tensor.numpy().astype(np.float64).reshape(-1)
+
+
+def test_bad_shapes() -> None:
+    library = tlg.gradients.library
+    good = tf.ones([1, 2, 3, 4])
+    for index, name in enumerate(INPUTS):
+        for bad in (tf.ones([2, 3, 4]), tf.ones([1, 2, 3, 5]), tf.ones([])):
+            inputs = [good] * 4
+            inputs[index] = bad
+            # A first one of rank 4 says how the others must be.
+            named = INPUTS[1] if index == 0 and bad.shape.rank == 4 else name
+            with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+                library.tflrn_lrn_grad_grad(*inputs)
+            with tf.Graph().as_default(), pytest.raises(ValueError, match=named):
+                library.tflrn_lrn_grad_grad(*(tf.constant(t.numpy()) for t in inputs))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("depth_radius", -1), ("bias", np.nan), ("alpha", np.inf), ("beta", -np.inf)],
+)
+def test_bad_attributes(attribute: str, value: float) -> None:
+    inputs = [tf.ones([1, 2, 3, 4])] * 4
+    with pytest.raises(tf.errors.InvalidArgumentError, match=attribute):
+        tlg.gradients.library.tflrn_lrn_grad_grad(*inputs, **{attribute: value})
+
+
+def test_shape_function_merges_what_is_known() -> None:
+    with tf.Graph().as_default():
+        shapes = ([5, None, None, None], [None, 6, None, None], None, [None] * 3 + [8])
+        inputs = [tf.compat.v1.placeholder(tf.float32, shape) for shape in shapes]
+        outputs = tlg.gradients.library.tflrn_lrn_grad_grad(*inputs)
+        assert [o.shape.as_list() for o in outputs] == [[5, 6, None, 8]] * 3
+
+
+# Orders ---------------------------------------------------------------------------
+
+
+@edges
+def test_numerical_second_derivative(
+    device: str, rng: np.random.Generator, p: Params
+) -> None:
+    inputs = operands(rng, 3, (1, 1, 2, 7))
+    theoretical, numerical = tf.test.compute_gradient(
+        lambda *t: tlg.lrn_grad(*t, **p.attributes()), inputs, delta=1e-4
+    )
+    assert_derivatives(theoretical, numerical)
+
+
+@edges
+def test_numerical_third_derivative(
+    device: str, rng: np.random.Generator, p: Params
+) -> None:
+    inputs = operands(rng, 4, (1, 1, 1, 7))
+    for index in range(3):
+        theoretical, numerical = tf.test.compute_gradient(
+            lambda *t, i=index: grad_grad(*t, p)[i], inputs, delta=1e-4
+        )
+        assert_derivatives(theoretical, numerical)
+
+
+def assert_derivatives(
+    theoretical: list[np.ndarray], numerical: list[np.ndarray]
+) -> None:
+    """Central differences err by delta^2 / 6 = 2e-9 times a derivative two orders
+    higher, which here is below 1,000 times the largest first one."""
+    for a, b in zip(theoretical, numerical, strict=True):
+        assert np.abs(a - b).max() < 2e-6 * max(1, np.abs(a).max())
+
+
+def nested(
+    function: Callable, x: tf.Tensor, directions: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """The function, and its derivatives of each order along the directions."""
+
+    def order(n: int) -> tf.Tensor:
+        if n == 0:
+            return function(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(order(n - 1) * directions[n - 1])
+        return tape.gradient(y, x)
+
+    return [order(n) for n in range(len(directions) + 1)]
+
+
+@edges
+def test_nested_tapes_to_order_four(
+    device: str, rng: np.random.Generator, p: Params
+) -> None:
+    x, *directions = operands(rng, 5)
+    ours = nested(lambda x: tlg.lrn(x, **p.attributes()), x, directions)
+    composed = nested(lambda x: composed_lrn(x, p), x, directions)
+    assert len(ours) == 5
+    for got, expected in zip(ours, composed, strict=True):
+        assert_agree(got, expected)
+
+
+def test_order_four_in_every_mode(run: Callable, rng: np.random.Generator) -> None:
+    """A graph that knows no shape must not need one for a derivative."""
+    x, *directions = operands(rng, 5)
+    (*_, expected) = nested(lambda x: composed_lrn(x), x, directions)
+    got = run(
+        lambda x, *d: nested(lambda x: tlg.lrn(x, **P.attributes()), x, d)[-1],
+        x.numpy(),
+        *(d.numpy() for d in directions),
+    )
+    assert_agree(got, expected)
+
+
+def test_window_past_an_unknown_row(run: Callable, rng: np.random.Generator) -> None:
+    """The number of channels is not known when the third derivative is built."""
+    p = Params(2**62, 1, 1, 0.5)
+    x, *directions = operands(rng, 4)
+    (*_, expected) = nested(lambda x: composed_lrn(x, p), x, directions)
+    got = run(
+        lambda x, *d: nested(lambda x: tlg.lrn(x, **p.attributes()), x, d)[-1],
+        x.numpy(),
+        *(d.numpy() for d in directions),
+    )
+    assert_agree(got, expected)
+
+
+@edges
+def test_output_image_of_its_own(
+    device: str, rng: np.random.Generator, p: Params
+) -> None:
+    """All second and third derivatives, where y has nothing to do with x."""
+    u, dy, x, y, *weights = operands(rng, 7)
+    results = []
+    for lrn_grad in (
+        lambda *t: tlg.lrn_grad(*t, **p.attributes()),
+        lambda *t: composed_lrn_grad(*t, p),
+    ):
+        with tf.GradientTape() as outer:
+            outer.watch((u, dy, x, y))
+            with tf.GradientTape() as inner:
+                inner.watch((dy, x, y))
+                dx = lrn_grad(dy, x, y)
+            second = inner.gradient(dx, (dy, x, y), u)
+        third = outer.gradient(second, (u, dy, x, y), weights)
+        results.append([*second, *third])
+    for got, expected in zip(*results, strict=True):
+        assert_agree(got, expected)
+
+
+@pytest.mark.parametrize("dtype", [HALF, BFLOAT16, FLOAT32], ids=case_id)
+def test_third_derivative_in_narrow_types(
+    device: str, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    """It is the float64 one, rounded as often as the type and float32 require."""
+    inputs = [tf.cast(t, dtype) for t in operands(rng, 7)]
+    ours, exact = [], []
+    for kind, results in ((dtype, ours), (FLOAT64, exact)):
+        tensors = [tf.cast(t, kind) for t in inputs]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors[:4])
+            second = grad_grad(*tensors[:4])
+        results += tape.gradient(second, tensors[:4], tensors[4:])
+    rounding = {HALF: 2.0**-11, BFLOAT16: 2.0**-8, FLOAT32: 0}[dtype]
+    for got, expected in zip(ours, exact, strict=True):
+        assert got.dtype == dtype
+        got, expected = tf.cast(got, tf.float64), expected.numpy()
+        # Fewer than 100 roundings in float32, of the largest term.
+        atol = 100 * 2.0**-24 * np.abs(expected).max() + 2.0**-25
+        np.testing.assert_allclose(got, expected, rtol=rounding, atol=atol)
+
+
+@edges
+def test_wide_rows(device: str, rng: np.random.Generator, p: Params) -> None:
+    """More channels than the other tests have, since sums are doubled."""
+    x, *directions = operands(rng, 4, (1, 1, 1, 131))
+    for radius in (p.depth_radius, 21, 64, 130):
+        q = Params(radius, p.bias, p.alpha, p.beta)
+        ours = nested(lambda x, q=q: tlg.lrn(x, **q.attributes()), x, directions)
+        composed = nested(lambda x, q=q: composed_lrn(x, q), x, directions)
+        assert_agree(ours[-1], composed[-1])
+
+
+# Ways -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_slow_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """Fails if TensorFlow could not vectorise an op, which it says in its log."""
+    yield
+    assert "while_loop" not in caplog.text
+
+
+def test_jacobian(no_slow_loop: None, rng: np.random.Generator) -> None:
+    (x,) = operands(rng, 1, (2, 1, 2, 5))
+    jacobians = []
+    for lrn in (lambda x: tlg.lrn(x, **P.attributes()), composed_lrn):
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = lrn(x)
+            dx = inner.gradient(y, x)
+        jacobians += [outer.jacobian(y, x), outer.jacobian(dx, x)]
+    assert jacobians[0].shape == (2, 1, 2, 5) * 2
+    assert_agree(jacobians[0], jacobians[2])
+    assert_agree(jacobians[1], jacobians[3])
+
+
+def test_batch_jacobian_of_the_second_derivative(rng: np.random.Generator) -> None:
+    x, u = operands(rng, 2, (3, 1, 1, 4))
+    results = []
+    for lrn in (lambda x: tlg.lrn(x, **P.attributes()), composed_lrn):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            second = nested(lrn, x, [u, u])[-1]
+        results.append(outer.batch_jacobian(second, x))
+    assert_agree(*results)
+
+
+def test_hessians_in_a_graph(rng: np.random.Generator) -> None:
+    (x,) = operands(rng, 1, (1, 1, 2, 5))
+    results = []
+    for lrn in (lambda x: tlg.lrn(x, **P.attributes()), composed_lrn):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            image = tf.compat.v1.placeholder(tf.float64, x.shape)
+            (hessian,) = tf.hessians(tf.reduce_sum(lrn(image) ** 2), image)
+            results.append(session.run(hessian, {image: x.numpy()}))
+    assert_agree(*results)
+
+
+def test_forward_accumulator(device: str, rng: np.random.Generator) -> None:
+    """Derivatives along v: of LRN, LRNGrad and LRNGradGrad."""
+    x, v, *directions = operands(rng, 5)
+    for order in range(3):
+        results = []
+        for lrn in (lambda x: tlg.lrn(x, **P.attributes()), composed_lrn):
+            with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+                y = nested(lrn, x, directions[:order])[-1]
+            results.append(accumulator.jvp(y))
+        assert_agree(*results)
+
+
+@dtypes
+def test_vectorized_map(
+    no_slow_loop: None, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    """Each call has the bits that it has alone, for each of the three ops."""
+    stacks = [tf.constant(values(rng, (5, 2, 1, 3, 9), dtype)) for _ in INPUTS]
+    shared = stacks[1][0]
+    functions = (
+        lambda u, dy, x, y: [tlg.lrn(x, **P.attributes())],
+        lambda u, dy, x, y: [tlg.lrn_grad(dy, x, y, **P.attributes())],
+        lambda u, dy, x, y: tlg.gradients.library.tflrn_lrn_grad_grad(
+            u, shared, x, y, **P.attributes()
+        ),
+    )
+    for function in functions:
+        together = tf.vectorized_map(lambda t, f=function: list(f(*t)), stacks)
+        for call in range(5):
+            alone = function(*(stack[call] for stack in stacks))
+            for a, b in zip(together, alone, strict=True):
+                assert a[call].numpy().tobytes() == b.numpy().tobytes()
+
+
+def test_vectorized_map_of_bad_rank() -> None:
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="input"):
+        tf.vectorized_map(tlg.lrn, tf.ones([2, 3, 4, 5]))
+
+
+def test_vectorized_map_over_nothing() -> None:
+    """TensorFlow itself refuses to map over nothing; over empty images it does not."""
+    result = tf.vectorized_map(tlg.lrn, tf.ones([2, 0, 3, 4, 5]))
+    assert result.shape == (2, 0, 3, 4, 5)
+
+
+def test_without_our_conversion(rng: np.random.Generator) -> None:
+    """A loop that is not vectorised gives the same."""
+    (x,) = operands(rng, 1, (2, 1, 2, 5))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = tlg.lrn(x, **P.attributes())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loop = tape.jacobian(y, x, experimental_use_pfor=False)
+    assert_agree(loop, tape.jacobian(y, x))

@@ -1,0 +1,182 @@
+"""The installed distribution: its files, its metadata, and the library's symbols.
+
+How it gets there (a wheel in a second environment, `pip install -e`, a missing
+compiler and so on) takes minutes to check: tools/check_install.py does.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import tensorflow_lrn_grad as tlg
+
+LIBRARY = Path(tlg._load._path)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def distribution() -> importlib.metadata.Distribution:
+    for found in importlib.metadata.distributions(name="tensorflow-lrn-grad"):
+        # Not the metadata that a build leaves in the source folder.
+        if found.read_text("WHEEL"):
+            return found
+    pytest.skip("the package was not installed by pip")
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def test_library_was_built_for_this_tensorflow() -> None:
+    record = json.loads((LIBRARY.parent / "_build_record.json").read_text())
+    assert _minor(record["tensorflow"]) == _minor(tf.__version__)
+    assert record["version"] == tlg.__version__
+
+
+def test_metadata(distribution: importlib.metadata.Distribution) -> None:
+    assert distribution.version == tlg.__version__
+    assert distribution.metadata["Requires-Python"] == ">=3.10"
+    assert distribution.metadata["License"] == "Apache-2.0"
+
+
+def test_tensorflow_comes_by_extras_only(
+    distribution: importlib.metadata.Distribution,
+) -> None:
+    minor = _minor(tlg.build_info()["tensorflow"])
+    pins = {
+        line.replace(" ", "").replace("'", '"')
+        for line in distribution.requires or []
+        if line.startswith("tensorflow")
+    }
+    assert pins == {
+        f'tensorflow=={minor}.*;extra=="tensorflow"',
+        f'tensorflow-cpu=={minor}.*;extra=="tensorflow-cpu"',
+    }
+
+
+def test_wheel_serves_every_python(
+    distribution: importlib.metadata.Distribution,
+) -> None:
+    wheel = distribution.read_text("WHEEL") or ""
+    if _is_editable(distribution):
+        pytest.skip("installed by pip install -e, whose wheel is never passed on")
+    assert re.search(r"^Tag: py3-none-(many)?linux\w+$", wheel, re.MULTILINE)
+    assert "Root-Is-Purelib: false" in wheel
+
+
+def test_wheel_holds_the_package_and_nothing_else(
+    distribution: importlib.metadata.Distribution,
+) -> None:
+    if _is_editable(distribution):
+        pytest.skip("installed by pip install -e: the files are the source folder's")
+    files = {str(file) for file in distribution.files or []}
+    package = {name for name in files if name.startswith("tensorflow_lrn_grad/")}
+    rest = {name.partition("/")[0] for name in files - package}
+    assert rest == {f"tensorflow_lrn_grad-{tlg.__version__}.dist-info"}
+    compiled = {name for name in package if "__pycache__" in name}
+    source = {
+        f"tensorflow_lrn_grad/{file.name}"
+        for pattern in ("*.py", "*.jpg", "py.typed")
+        for file in (ROOT / "tensorflow_lrn_grad").glob(pattern)
+    }
+    built = {f"tensorflow_lrn_grad/{n}" for n in ("_lrn_ops.so", "_build_record.json")}
+    assert package - compiled == source | built
+
+
+def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return bool(origin.get("dir_info", {}).get("editable"))
+
+
+def test_library_shows_only_its_own_functions() -> None:
+    if shutil.which("nm") is None:
+        pytest.skip("no nm (binutils) here")
+    symbols = subprocess.run(
+        ["nm", "--dynamic", "--defined-only", str(LIBRARY)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    names = {line.split()[-1] for line in symbols.splitlines()}
+    assert "tflrn_build_info" in names
+    assert {name for name in names if not name.startswith("tflrn_")} == set()
+
+
+def test_library_holds_no_path_of_the_machine_that_built_it() -> None:
+    content = LIBRARY.read_bytes()
+    assert os.fsencode(Path(tf.__file__).parent) not in content
+    assert os.fsencode(ROOT) not in content
+
+
+def _build_tools(code: str, **variables: str) -> subprocess.CompletedProcess:
+    if not (ROOT / "build_tools").is_dir():
+        pytest.skip("the pip build's scripts are not beside the tests")
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PATH": "/nonexistent", "CXX": ""}, "no C++ compiler found"),
+        ({"CXX": "/nonexistent/g++ -v"}, "no /nonexistent/g++ here, which CXX names"),
+        ({"TFLRN_CUDA": "yes"}, "TFLRN_CUDA is 0 or 1, not 'yes'"),
+        (
+            {"TFLRN_CUDA": "1", "NVCC": "/nonexistent/nvcc", "PATH": "/nonexistent"},
+            "TFLRN_CUDA=1, but ",
+        ),
+    ],
+)
+def test_what_the_build_lacks_is_one_sentence(
+    variables: dict[str, str], words: str
+) -> None:
+    wanted = "find_cuda" if "TFLRN_CUDA" in variables else "find_compiler"
+    run = _build_tools(
+        f"from build_tools.compile_library import {wanted} as f; f()", **variables
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert run.stderr.startswith("error: ")
+    assert words in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "too_old"),
+    [("2.17.1", True), ("1.15.0", True), ("2.18.0", False), ("3.0.0-rc1", False)],
+)
+def test_tensorflow_that_is_too_old(
+    tmp_path: Path, version: str, too_old: bool
+) -> None:
+    package = tmp_path / "tensorflow"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        f"__version__ = {version!r}\n"
+        "class sysconfig:\n"
+        f"    get_lib = get_include = staticmethod(lambda: {str(package)!r})\n"
+    )
+    run = _build_tools(
+        "from build_tools import find_tensorflow as f; f.config()",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert f"TensorFlow {version}" in run.stderr
+    # The one that is new enough lacks the library, in this folder.
+    assert ("is too old" in run.stderr) == too_old
+    assert ("has no libtensorflow_framework" in run.stderr) != too_old

@@ -1,0 +1,257 @@
+"""The Keras layer: values, shapes, types, saving, and training compiled by XLA."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracle import FLOAT32, Params, assert_lrn
+
+import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad.keras import LocalResponseNormalization
+
+P = Params(2, 1.5, 0.5, 0.75)
+
+RANKS = pytest.mark.parametrize(
+    "shape",
+    [(3, 7), (3, 4, 7), (3, 4, 5, 7), (2, 3, 2, 3, 7), (2, 1, 3, 2, 2, 7)],
+    ids=lambda shape: f"rank{len(shape)}",
+)
+
+
+def layer(**arguments: object) -> LocalResponseNormalization:
+    return LocalResponseNormalization(**P.attributes(), **arguments)
+
+
+def test_defaults_are_the_ops() -> None:
+    config = LocalResponseNormalization().get_config()
+    expected = {"depth_radius": 5, "bias": 1.0, "alpha": 1.0, "beta": 0.5}
+    assert config.items() >= {**expected, "data_format": "channels_last"}.items()
+
+
+@RANKS
+def test_any_rank(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x = rng.normal(size=shape).astype(FLOAT32)
+    y = layer()(x)
+    assert_lrn(y.numpy().reshape(1, 1, -1, 7), x.reshape(1, 1, -1, 7), P)
+    assert y.shape == shape
+
+
+@RANKS
+def test_channels_first(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x = rng.normal(size=shape).astype(FLOAT32)
+    last = layer()(x).numpy()
+    first = layer(data_format="channels_first")(np.moveaxis(x, -1, 1))
+    np.testing.assert_array_equal(np.moveaxis(first.numpy(), 1, -1), last)
+
+
+@RANKS
+def test_empty(shape: tuple[int, ...]) -> None:
+    for empty in ((0, *shape[1:]), (*shape[:-1], 0)):
+        assert layer()(tf.zeros(empty)).shape == empty
+
+
+@RANKS
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:
+    """What is known stays known, and the rest may be anything, compiled or not."""
+    symbolic = keras.Input((*[None] * (len(shape) - 2), 7))
+    y = layer(data_format=data_format)(symbolic)
+    assert y.shape == symbolic.shape
+    model = keras.Model(symbolic, y)
+    x = np.ones(shape, np.float32)
+    expected = layer(data_format=data_format)(x)
+    if data_format == "channels_first" and len(shape) > 2:
+        x = np.ones((shape[0], *[7] * (len(shape) - 1)), np.float32)
+        expected = layer(data_format=data_format)(x)
+    for jit_compile in (False, True):
+        function = tf.function(
+            model,
+            jit_compile=jit_compile,
+            input_signature=[tf.TensorSpec(symbolic.shape, tf.float32)],
+        )
+        np.testing.assert_allclose(function(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_too_few_dimensions(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"two or more dimensions.*shape"):
+        layer()(tf.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    "name, value, error",
+    [
+        ("data_format", "NHWC", ValueError),
+        ("depth_radius", -1, ValueError),
+        ("depth_radius", 1.5, TypeError),
+        ("bias", float("nan"), ValueError),
+        ("alpha", float("inf"), ValueError),
+        ("beta", "1", TypeError),
+    ],
+)
+def test_bad_arguments(name: str, value: object, error: type) -> None:
+    with pytest.raises(error, match=name):
+        LocalResponseNormalization(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "policy, compute_type",
+    [
+        ("mixed_float16", tf.float16),
+        ("mixed_bfloat16", tf.bfloat16),
+        ("float64", tf.float64),
+    ],
+)
+def test_policies(
+    policy: str, compute_type: tf.DType, rng: np.random.Generator
+) -> None:
+    x = rng.normal(size=(2, 3, 4, 7)).astype(FLOAT32)
+    y = layer(dtype=policy)(x)
+    assert y.dtype == compute_type
+    np.testing.assert_array_equal(
+        tf.cast(y, tf.float64),
+        tf.cast(tlg.lrn(tf.cast(x, compute_type), **P.attributes()), tf.float64),
+    )
+
+
+def small_model(data_format: str = "channels_last") -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            LocalResponseNormalization(2, data_format=data_format, name="norm"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+
+
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = LocalResponseNormalization(2)
+        self.dense = keras.layers.Dense(4)
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return self.dense(self.norm(x))
+
+
+def test_config_round_trip() -> None:
+    original = layer(data_format="channels_first", name="norm", dtype="mixed_float16")
+    copy = keras.layers.deserialize(keras.layers.serialize(original))
+    assert type(copy) is LocalResponseNormalization
+    assert copy.get_config() == original.get_config()
+    # NumPy's numbers do not go into JSON.
+    numbers = LocalResponseNormalization(np.int64(2), np.float32(1), np.float64(2))
+    assert {type(v) for v in numbers.get_config().values()} >= {int, float}
+    assert np.int64 not in {type(v) for v in numbers.get_config().values()}
+
+
+def test_subclassed_model(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(8, 5)).astype(FLOAT32)
+    model = Subclassed()
+    model.compile("sgd", "mse")
+    history = model.fit(x, rng.normal(size=(8, 4)), epochs=5, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_saved_as_keras(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 6, 6, 3)).astype(FLOAT32)
+    model = small_model()
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.models.load_model(path)
+    assert isinstance(loaded.get_layer("norm"), LocalResponseNormalization)
+    np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def test_exported_as_saved_model(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 6, 6, 3)).astype(FLOAT32)
+    model = small_model()
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.serve(x), model(x), rtol=1e-6)
+
+
+FIT = """
+    import sys
+    import keras
+    import numpy as np
+    from tensorflow_lrn_grad.keras import LocalResponseNormalization
+
+    policy, jit_compile = sys.argv[1], {"True": True, "auto": "auto"}[sys.argv[2]]
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    model = keras.Sequential([
+        keras.Input((6, 6, 3)),
+        keras.layers.Conv2D(8, 3, activation="relu"),
+        LocalResponseNormalization(2),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4, dtype="float32"),
+    ])
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(32, 6, 6, 3)), rng.normal(size=(32, 4))
+    losses = model.fit(x, y, epochs=5, batch_size=16, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] and np.all(np.isfinite(losses)), losses
+    """
+
+# Keras takes "auto" for False where there are only CPUs.
+AUTO = pytest.param("auto", marks=pytest.mark.gpu)
+
+
+@pytest.mark.skipif(not tlg.build_info()["xla"], reason="built without XLA")
+@pytest.mark.parametrize("jit_compile", [True, AUTO])
+@pytest.mark.parametrize(
+    "policy, hlo_type",
+    [("float32", "f32"), ("mixed_float16", "f16"), ("mixed_bfloat16", "bf16")],
+)
+def test_fit_is_compiled_by_xla(
+    policy: str,
+    hlo_type: str,
+    jit_compile: bool | str,
+    request: pytest.FixtureRequest,
+    child: Callable,
+    tmp_path: Path,
+) -> None:
+    """The programs that XLA compiled show the calls, in the type of the policy."""
+    if jit_compile == "auto":
+        request.getfixturevalue("gpu")
+    dump = tmp_path / "dump"
+    result = child(FIT, policy, jit_compile, XLA_FLAGS=f"--xla_dump_to={dump}")
+    assert result.returncode == 0, result.stderr
+    programs = [p.read_text() for p in dump.glob("*after_optimizations.txt")]
+    for handler in ("tflrn.lrn.v1", "tflrn.lrn_grad.v1"):
+        calls = [
+            line
+            for text in programs
+            for line in text.splitlines()
+            if f'custom_call_target="{handler}"' in line
+        ]
+        assert calls, f"no compiled program calls {handler}"
+        assert all(f"= {hlo_type}[" in line for line in calls)
+
+
+def test_nothing_keeps_keras_from_compiling() -> None:
+    """One layer that is marked as unfit would turn "auto" into False."""
+    assert all(part.supports_jit for part in small_model()._flatten_layers())
+
+
+def test_other_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(RuntimeError, match=r"runs on jax.*KERAS_BACKEND=tensorflow"):
+        LocalResponseNormalization()
+
+
+def test_only_that_module_imports_keras() -> None:
+    """The package's other modules work where there is no Keras."""
+    folder = Path(tlg.__file__).parent
+    pattern = re.compile(r"^\s*(import|from) keras\b", re.MULTILINE)
+    importing = {p.name for p in folder.glob("*.py") if pattern.search(p.read_text())}
+    assert importing == {"keras.py"}

@@ -1,0 +1,148 @@
+"""tlg.lrn_grad against the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import case_id, oracle_cases, shape_for, values
+from oracle import (
+    DTYPES,
+    FLOAT32,
+    HALF,
+    Params,
+    assert_lrn_grad,
+    lrn,
+    window_sums,
+)
+
+import tensorflow_lrn_grad as tlg
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+@pytest.mark.parametrize("channels, p", oracle_cases(), ids=case_id)
+def test_oracle(
+    device: str,
+    rng: np.random.Generator,
+    dtype: np.dtype,
+    channels: int,
+    p: Params,
+) -> None:
+    """output_image is unrelated to input_image here: it is taken as it is given."""
+    dy, x, y = (values(rng, shape_for(channels), dtype) for _ in range(3))
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    # With a negative alpha some norms are cancellation; others have one sign.
+    assert_lrn_grad(dx, dy, x, y, p, least_compared=0.9 if p.alpha < 0 else 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+def test_every_mode(
+    device: str, run: Callable, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    p = Params(2, 2, 0.5, 0.75)
+    dy, x, y = (values(rng, (2, 3, 4, 10), dtype) for _ in range(3))
+    dx = run(lambda *t: tlg.lrn_grad(*t, **p.attributes()), dy, x, y)
+    assert_lrn_grad(dx, dy, x, y, p)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+def test_of_lrn_s_own_output(
+    device: str, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    p = Params(2, 1, 1, 0.75)
+    dy, x = (values(rng, (2, 3, 4, 32), dtype) for _ in range(2))
+    y = lrn(x, p).astype(dtype)
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    assert_lrn_grad(dx, dy, x, y, p)
+
+
+def test_defaults_are_those_of_tensorflow(rng: np.random.Generator) -> None:
+    dy, x, y = (values(rng, (1, 2, 3, 20), FLOAT32) for _ in range(3))
+    stock = tf.raw_ops.LRNGrad(input_grads=dy, input_image=x, output_image=y)
+    for dx in (tlg.lrn_grad(dy, x, y), stock):
+        assert_lrn_grad(dx.numpy(), dy, x, y, Params(5, 1, 1, 0.5))
+
+
+def test_attributes_by_position(rng: np.random.Generator) -> None:
+    dy, x, y = (values(rng, (1, 2, 3, 20), FLOAT32) for _ in range(3))
+    dx = tlg.lrn_grad(dy, x, y, 3, 1.5, 0.25, 0.75).numpy()
+    assert_lrn_grad(dx, dy, x, y, Params(3, 1.5, 0.25, 0.75))
+
+
+def test_name_is_the_operation_s() -> None:
+    with tf.Graph().as_default():
+        x = tf.compat.v1.placeholder(tf.float32, [1, 1, 1, 4])
+        assert tlg.lrn_grad(x, x, x, name="norm1_grad").op.name == "norm1_grad"
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e3, 1e9])
+@pytest.mark.parametrize("beta", [0.5, 0.75, 0.3, -0.5])
+def test_scales_far_from_one(
+    device: str, rng: np.random.Generator, scale: float, beta: float
+) -> None:
+    """Norms from 1e-18 to 1e18: a power's error must not grow with its logarithm."""
+    p = Params(5, 0, 1, beta)
+    dy, x = (rng.normal(size=(4, 4, 4, 24)).astype(np.float32) for _ in range(2))
+    x *= np.float32(scale)
+    y = lrn(x, p).astype(np.float32)
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    assert_lrn_grad(dx, dy, x, y, p, least_compared=1)
+
+
+@pytest.mark.parametrize("beta", [1e-30, 2.5, 3, 10, -1, -2, -3.7])
+def test_unusual_powers(device: str, rng: np.random.Generator, beta: float) -> None:
+    dy, x, y = (rng.normal(size=(2, 4, 4, 24)).astype(np.float32) for _ in range(3))
+    for p in (Params(2, 2, 0.5, beta), Params(2, -20, 0.01, beta)):
+        dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+        assert_lrn_grad(dx, dy, x, y, p)
+
+
+@pytest.mark.parametrize("radius", [5, 100, 2**30, 2**31 - 2, 2**31, 2**63 - 1])
+def test_radius_past_the_row(
+    device: str, rng: np.random.Generator, radius: int
+) -> None:
+    """Any radius of channels - 1 or more is the same, up to the largest int64."""
+    dy, x, y = (values(rng, (2, 1, 3, 6), FLOAT32) for _ in range(3))
+    np.testing.assert_array_equal(
+        tlg.lrn_grad(dy, x, y, depth_radius=radius),
+        tlg.lrn_grad(dy, x, y, depth_radius=5),
+    )
+
+
+def test_large_values_leave_their_neighbours_alone(device: str) -> None:
+    """A window sum that adds and later subtracts 1e12 has lost the 1 beside it."""
+    p = Params(2, 0, 1, 0.5)
+    x = np.ones((1, 1, 4, 200), np.float32)
+    x[..., 20::40] = 1e6
+    dy, y = np.ones_like(x), np.where(x > 1, np.float32(1e10), np.float32(1))
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    far = window_sums((x > 1).astype(np.float32), 2 * p.depth_radius) == 0
+    far[..., :4] = far[..., -4:] = False  # their windows are clipped
+    assert far.mean() > 0.7
+    np.testing.assert_array_equal(dx[far], dx[0, 0, 0, 40])
+    assert_lrn_grad(dx, dy, x, y, p, least_compared=1)
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.75])
+def test_half_is_rounded_once(
+    device: str, rng: np.random.Generator, beta: float
+) -> None:
+    """The allowed error leaves one half nearly everywhere: computed in float64 and
+    rounded, the results are the same but for a few that lie near a boundary."""
+    p = Params(5, 2, 1e-4, beta)
+    dy, x, y = (rng.normal(size=(8, 8, 8, 64)).astype(HALF) for _ in range(3))
+    got = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    wide = (a.astype(np.float64) for a in (dy, x, y))
+    exact = tlg.lrn_grad(*wide, **p.attributes()).numpy().astype(HALF)
+    # float32's error of 20 eps spans 20 * 2^-23 / 2^-10 = 0.2 % of half's steps.
+    assert (got == exact).mean() > 0.99
+    assert_lrn_grad(got, dy, x, y, p, least_compared=1)
+
+
+def test_enough_rows_for_all_threads(device: str, rng: np.random.Generator) -> None:
+    p = Params(2, 1, 0.1, 0.75)
+    dy, x, y = (values(rng, (8, 55, 55, 33), FLOAT32) for _ in range(3))
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    assert_lrn_grad(dx, dy, x, y, p, least_compared=1)

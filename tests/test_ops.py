@@ -1,0 +1,69 @@
+"""What the ops declare: attributes, defaults, types, and kernels for them."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import kernels, op_def_registry
+
+import tensorflow_lrn_grad as tlg
+
+OPS = {"TFLRN>LRN": tlg.lrn, "TFLRN>LRNGrad": tlg.lrn_grad}
+ATTRIBUTES = {"depth_radius": 5, "bias": 1.0, "alpha": 1.0, "beta": 0.5}
+TYPES = {tf.half, tf.bfloat16, tf.float32, tf.float64}
+
+
+def attributes(op: str) -> dict:
+    return {attr.name: attr for attr in op_def_registry.get(op).attr}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_defaults(op: str) -> None:
+    """They are TensorFlow's, in the op as in the function that calls it."""
+    declared = attributes(op)
+    parameters = inspect.signature(OPS[op]).parameters
+    stock = attributes(op.removeprefix("TFLRN>"))
+    for name, default in ATTRIBUTES.items():
+        field = "i" if name == "depth_radius" else "f"
+        assert getattr(declared[name].default_value, field) == default
+        assert getattr(stock[name].default_value, field) == default
+        assert parameters[name].default == default
+    assert set(declared) == {*ATTRIBUTES, "T"}
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_inputs_have_the_stock_op_s_names(op: str) -> None:
+    ours = [arg.name for arg in op_def_registry.get(op).input_arg]
+    stock = op_def_registry.get(op.removeprefix("TFLRN>")).input_arg
+    assert ours == [arg.name for arg in stock]
+    assert list(inspect.signature(OPS[op]).parameters)[: len(ours)] == ours
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_advertised_types_have_kernels(op: str) -> None:
+    """Exactly those types, on every device for which there are kernels."""
+    allowed = attributes(op)["T"].allowed_values.list.type
+    assert set(map(tf.as_dtype, allowed)) == TYPES
+    by_device: dict[str, set] = {}
+    for kernel in kernels.get_registered_kernels_for_op(op).kernel:
+        for constraint in kernel.constraint:
+            types = map(tf.as_dtype, constraint.allowed_values.list.type)
+            by_device.setdefault(kernel.device_type, set()).update(types)
+    assert by_device["CPU"] == TYPES
+    assert by_device.get("GPU", TYPES) == TYPES
+
+
+def test_public_names() -> None:
+    names = {"lrn", "lrn_grad", "register_lrn_gradient", "build_info", "__version__"}
+    assert names <= set(dir(tlg))
+    assert names - {"__version__"} <= set(tlg.__all__)
+    assert all(getattr(tlg, name).__doc__ for name in tlg.__all__ if name[0] != "_")
+
+
+def test_build_info() -> None:
+    info = tlg.build_info()
+    major, minor, *_ = tf.__version__.split(".")
+    assert info["tensorflow"].startswith(f"{major}.{minor}.")
+    assert info["cpu_target"] in info["cpu_targets"]

@@ -1,0 +1,243 @@
+"""What holds for any input, by Hypothesis.
+
+Laws that are exact in floating-point arithmetic are tested bit for bit; the others
+within the errors of the oracle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from oracle import (
+    DTYPES,
+    FLOAT32,
+    FLOAT64,
+    Params,
+    assert_close,
+    assert_lrn,
+    assert_lrn_grad,
+    assert_same_classes,
+    lrn,
+    lrn_grad,
+    lrn_grad_error,
+    lrn_grad_grad,
+    lrn_grad_grad_error,
+)
+
+import tensorflow_lrn_grad as tlg
+
+# The same examples in every run; no example is slow, but the first traces TensorFlow.
+settings.register_profile(
+    "tlg",
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
+settings.load_profile("tlg")
+
+channel_counts = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 130]))
+row_counts = st.integers(1, 5)
+seeds = st.integers(0, 2**32 - 1)
+dtypes = st.sampled_from(DTYPES)
+
+# Norms of one sign, where every element can be compared.
+params = st.builds(
+    Params,
+    depth_radius=st.one_of(st.integers(0, 9), st.integers(10, 2**62)),
+    bias=st.floats(0.125, 4, width=32),
+    alpha=st.floats(0, 2, width=32, allow_subnormal=False),
+    beta=st.floats(-1, 2, width=32, allow_subnormal=False),
+)
+
+
+def draw(
+    seed: int, count: int, rows: int, channels: int, dtype: np.dtype = FLOAT64
+) -> list[np.ndarray]:
+    """Normal numbers; Hypothesis draws their seed, since it would take long to draw
+    and to shrink thousands of numbers one by one."""
+    rng = np.random.default_rng(seed)
+    shape = (count, rows, 1, 1, channels)
+    return list(rng.normal(size=shape).astype(dtype))
+
+
+def grad(dy: np.ndarray, x: np.ndarray, y: np.ndarray, p: Params) -> np.ndarray:
+    return tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+
+
+def forward(x: np.ndarray, p: Params) -> np.ndarray:
+    return tlg.lrn(x, **p.attributes()).numpy()
+
+
+@given(seeds, row_counts, channel_counts, dtypes, params)
+def test_oracle(
+    seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
+) -> None:
+    dy, x, y = draw(seed, 3, rows, channels, dtype)
+    assert_lrn(forward(x, p), x, p, least_compared=1)
+    assert_lrn_grad(grad(dy, x, y, p), dy, x, y, p, least_compared=1)
+
+
+# Any bits at all: NaN, infinities, denormals, the largest numbers.
+bits = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40)
+
+
+@given(bits, st.integers(0, 5), st.sampled_from([0.5, 0.75, 1, 0.3, -0.5, 0]))
+def test_any_bits(numbers: list[int], radius: int, beta: float) -> None:
+    """NaN and infinity are where float32 arithmetic has them."""
+    x = np.array(numbers, np.uint32).view(np.float32).reshape(1, 1, 1, -1)
+    p = Params(radius, 1, 1, beta)
+    assert_same_classes(forward(x, p), lrn(x, p, FLOAT32))
+
+
+@given(seeds, row_counts, channel_counts, dtypes, params)
+def test_reversed_channels(
+    seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
+) -> None:
+    """The window is symmetric: reversing the channels reverses the result."""
+    dy, x, y = draw(seed, 3, rows, channels, dtype)
+    mirrored = grad(dy[..., ::-1], x[..., ::-1], y[..., ::-1], p)[..., ::-1]
+    assert_lrn_grad(mirrored, dy, x, y, p)
+    assert_lrn(forward(x[..., ::-1], p)[..., ::-1], x, p)
+
+
+@given(seeds, row_counts, channel_counts, dtypes, params)
+def test_rows_are_independent(
+    seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
+) -> None:
+    dy, x, y = draw(seed, 3, rows, channels, dtype)
+    order = np.random.default_rng(seed).permutation(rows)
+    np.testing.assert_array_equal(
+        grad(dy[order], x[order], y[order], p), grad(dy, x, y, p)[order]
+    )
+    np.testing.assert_array_equal(forward(x[order], p), forward(x, p)[order])
+
+
+@given(seeds, row_counts, channel_counts, dtypes, params)
+def test_radius_zero_is_elementwise(
+    seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
+) -> None:
+    p = Params(0, p.bias, p.alpha, p.beta)
+    dy, x, y = draw(seed, 3, rows, channels, dtype)
+    alone = (a.reshape(-1, 1, 1, 1) for a in (dy, x, y))
+    np.testing.assert_array_equal(grad(*alone, p).reshape(x.shape), grad(dy, x, y, p))
+
+
+@given(seeds, row_counts, channel_counts, params)
+def test_alpha_zero_is_a_factor(seed: int, rows: int, channels: int, p: Params) -> None:
+    p = Params(p.depth_radius, p.bias, 0, p.beta)
+    dy, x, y = draw(seed, 3, rows, channels)
+    factor = np.power(np.float64(p.bias), -np.float64(np.float32(p.beta)))
+    # A power and two products: 8 eps of the result, as of any sum of no terms.
+    np.testing.assert_allclose(grad(dy, x, y, p), dy * factor, rtol=8 * 2**-52)
+    np.testing.assert_allclose(forward(x, p), x * factor, rtol=8 * 2**-52)
+
+
+@given(seeds, row_counts, channel_counts, params, st.integers(-20, 20))
+def test_scale_by_a_power_of_two(
+    seed: int, rows: int, channels: int, p: Params, exponent: int
+) -> None:
+    """x 2^e with alpha 4^-e leaves the norms alone. All of this is exact."""
+    assume(p.alpha == 0 or p.alpha > 1e-20)  # float32 keeps all its bits
+    dy, x, y = draw(seed, 3, rows, channels)
+    scale = 2.0**exponent
+    scaled = Params(p.depth_radius, p.bias, p.alpha / scale**2, p.beta)
+    np.testing.assert_array_equal(forward(scale * x, scaled), scale * forward(x, p))
+    dx = grad(dy, x, y, p)
+    np.testing.assert_array_equal(grad(dy, scale * x, scale * y, scaled), dx)
+    np.testing.assert_array_equal(grad(scale * dy, x, y, p), scale * dx)
+
+
+@given(seeds, row_counts, channel_counts, params)
+def test_linear_in_the_gradient(seed: int, rows: int, channels: int, p: Params) -> None:
+    a, b, x, y = draw(seed, 4, rows, channels)
+    total = grad(a + b, x, y, p)
+    errors = [lrn_grad_error(dy, x, y, p, FLOAT64) for dy in (a, b, a + b)]
+    # a + b and the sum of the results are rounded, too: at most one eps of the
+    # magnitudes, of which the error holds nine or more.
+    error = sum(errors) + errors[2] / 9
+    assert_close(total, grad(a, x, y, p) + grad(b, x, y, p), error)
+
+
+@given(seeds, row_counts, channel_counts, params)
+def test_adjoint_of_the_derivative(
+    seed: int, rows: int, channels: int, p: Params
+) -> None:
+    """<u, J v> = <J^T u, v>, J^T being LRNGrad at LRN's own output.
+
+    J v is the derivative of LRNGrad by its gradient, from the oracle.
+    """
+    u, v, x = draw(seed, 3, rows, channels)
+    y = forward(x, p)
+    ju = grad(u, x, y, p)
+    jv, _, _ = lrn_grad_grad(v, u, x, y, p)
+    jv_error, _, _ = lrn_grad_grad_error(v, u, x, y, p, FLOAT64)
+    error = (np.abs(u) * jv_error).sum()
+    error += (np.abs(v) * lrn_grad_error(u, x, y, p, FLOAT64)).sum()
+    error += u.size * 2**-52 * (np.abs(u * jv).sum() + np.abs(ju * v).sum())
+    assert abs((u * jv).sum() - (ju * v).sum()) <= error
+
+
+SPECIALS = (0.0, 1.0, -1.0, 0.5, 2.0, np.inf, -np.inf, np.nan)
+
+
+@st.composite
+def special_rows(draw_value: st.DrawFn) -> tuple[np.ndarray, ...]:
+    channels = draw_value(st.integers(1, 12))
+    finite = st.sampled_from(SPECIALS[:5])
+    any_value = st.sampled_from(SPECIALS)
+    elements = (finite, any_value, any_value)  # of dy, x and y
+    return tuple(
+        np.array(
+            draw_value(st.lists(e, min_size=channels, max_size=channels)), np.float32
+        ).reshape(1, 1, 1, channels)
+        for e in elements
+    )
+
+
+@given(
+    special_rows(),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 1.0, -1.5]),
+    st.sampled_from([0.5, 0.75, 1.0]),
+)
+def test_stock_agreement_in_classes(
+    rows: tuple, radius: int, bias: float, beta: float
+) -> None:
+    """NaN and infinity are where the stock gradient has them.
+
+    Where a whole window has no gradient the stock op does not look at x, but ours
+    multiplies it by a sum of zeros, as the formula does: NaN, if x is not finite.
+    """
+    dy, x, y = rows
+    p = Params(radius, bias, 1, beta)
+    stock = tf.raw_ops.LRNGrad(
+        input_grads=dy, input_image=x, output_image=y, **p.attributes()
+    ).numpy()
+    ours = grad(dy, x, y, p)
+    assert_same_classes(ours, lrn_grad(dy, x, y, p, FLOAT32))
+    channels = dy.shape[-1]
+    idle = [
+        not dy[..., max(0, k - radius) : k + radius + 1].any() for k in range(channels)
+    ]
+    differ = np.array(idle) & ~np.isfinite(x)
+    stock[differ] = np.nan
+    assert_same_classes(ours, stock)
+
+
+@pytest.mark.parametrize("wrong", ["alpha", "beta", "bias", "depth_radius"])
+def test_the_oracle_notices_a_wrong_parameter(wrong: str) -> None:
+    """These tests can fail: 1 % on a parameter is seen in every type."""
+    for dtype in DTYPES:
+        dy, x, y = draw(1, 3, 4, 40, dtype)
+        p = Params(2, 1, 1, 0.75)
+        change = {wrong: 3 if wrong == "depth_radius" else 1.01 * getattr(p, wrong)}
+        with pytest.raises(AssertionError, match="elements are wrong"):
+            assert_lrn(forward(x, p), x, Params(**{**p.attributes(), **change}))
+        with pytest.raises(AssertionError, match="elements are wrong"):
+            changed = Params(**{**p.attributes(), **change})
+            assert_lrn_grad(grad(dy, x, y, p), dy, x, y, changed)

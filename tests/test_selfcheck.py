@@ -1,0 +1,234 @@
+"""The self-check: what it reports, and that it fails where the ops disagree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import tensorflow as tf
+
+import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad import __main__ as command
+from tensorflow_lrn_grad import _agreement, _layers
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPES = {
+    "AlexNet 1": [32, 55, 55, 96],
+    "AlexNet 2": [32, 27, 27, 256],
+    "GoogLeNet 1": [32, 56, 56, 64],
+    "GoogLeNet 2": [32, 56, 56, 192],
+}
+DTYPES = {"float16", "bfloat16", "float32", "float64"}
+STOCK_DTYPES = {"float16", "float32"}
+
+
+@pytest.fixture(scope="module", params=["repository", "elsewhere"])
+def report(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What `python -m tensorflow_lrn_grad --json` writes, run in two folders."""
+    environment = dict(os.environ)
+    try:
+        importlib.metadata.distribution("tensorflow-lrn-grad")
+    except importlib.metadata.PackageNotFoundError:
+        environment["PYTHONPATH"] = str(Path(tlg.__file__).parents[1])
+    here = request.param == "repository"
+    result = subprocess.run(
+        [sys.executable, "-m", "tensorflow_lrn_grad", "--json", "--rounds", "1"],
+        cwd=ROOT if here else tmp_path_factory.mktemp("elsewhere"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_it_tells_what_runs_here(report: dict[str, Any]) -> None:
+    environment = report["environment"]
+    assert environment["version"] == tlg.__version__
+    assert environment["build"] == tlg.build_info()
+    assert environment["tensorflow"] == tf.__version__
+    assert environment["cores"] == len(os.sched_getaffinity(0))
+    gpus = tf.config.list_physical_devices("GPU")
+    assert len(environment["gpus"]) == len(gpus)
+
+
+def test_it_compares_every_op_in_every_type(report: dict[str, Any]) -> None:
+    assert report["agree"] is True
+    comparisons = {(c["op"], c["dtype"]): c for c in report["comparisons"]}
+    assert set(comparisons) == {(o, t) for o in ("LRN", "LRNGrad") for t in DTYPES}
+    for (_, dtype), comparison in comparisons.items():
+        assert comparison["agrees"] is True
+        deviations = [comparison["ours_to_oracle"]]
+        if dtype in STOCK_DTYPES:
+            deviations.append(comparison["ours_to_stock"])
+            assert comparison["stock_to_oracle"]["error"] > 0
+        else:
+            assert comparison["ours_to_stock"] is None
+            assert comparison["stock_to_oracle"] is None
+        for deviation in deviations:
+            assert 0 <= deviation["error"] <= deviation["tolerance"]
+
+
+def test_the_tolerance_is_a_few_roundings(report: dict[str, Any]) -> None:
+    # 40: more than 11 squares and terms, and the functions between them, can make.
+    limits = {
+        "float32": 40 * 2**-24,
+        "float64": 2 * 40 * 2**-53,  # ours and the oracle's
+        "float16": 2**-11 + 40 * 2**-24,
+        "bfloat16": 2**-8 + 40 * 2**-24,
+    }
+    for comparison in report["comparisons"]:
+        deviation = comparison["ours_to_oracle"]
+        limit = limits[comparison["dtype"]]
+        assert 0 < deviation["error"] <= deviation["tolerance"] < 1.001 * limit
+
+
+def test_it_times_every_layer_in_both_directions(report: dict[str, Any]) -> None:
+    seen = {}
+    for timing in report["timings"]:
+        assert timing["shape"] == SHAPES[timing["layer"]]
+        ours, stock, memory = (timing[k] for k in ("ours", "stock", "memory"))
+        for milliseconds in (ours, stock, memory):
+            assert 0 < milliseconds["lower_quartile"] <= milliseconds["median"]
+            assert milliseconds["median"] <= milliseconds["upper_quartile"]
+        assert timing["speedup"] == stock["median"] / ours["median"]
+        assert timing["times_memory"] == ours["median"] / memory["median"]
+        sparse = timing["dy_zeros"] is not None and timing["dy_zeros"] > 0.5
+        seen.setdefault(timing["layer"], []).append((timing["op"], sparse))
+    without_pooling = [("LRN", False), ("LRNGrad", False)]
+    with_pooling = [*without_pooling, ("LRNGrad", True)]
+    assert seen == {
+        "AlexNet 1": with_pooling,
+        "AlexNet 2": with_pooling,
+        "GoogLeNet 1": without_pooling,
+        "GoogLeNet 2": with_pooling,
+    }
+
+
+@pytest.fixture
+def one_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first layer, to be quick."""
+    monkeypatch.setattr(_layers, "NAMES", _layers.NAMES[:1])
+
+
+@pytest.mark.usefixtures("one_layer")
+def test_the_screen_fits_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command.main(["check", "--rounds", "1"]) == 0
+    screen = capsys.readouterr().out
+    assert max(map(len, screen.splitlines())) <= 80
+    assert "…" not in screen
+    for text in (tf.__version__, "AlexNet 1", "32x55x55x96", "LRNGrad", "bfloat16"):
+        assert text in screen
+    assert "\x1b" not in screen, "no colours where it is not a terminal"
+
+
+def _off_by_one_in_ten_thousand(op: Callable) -> Callable:
+    return lambda *args, **kwargs: op(*args, **kwargs) * (1 + 1e-4)
+
+
+def _too_wide(op: Callable) -> Callable:
+    def wrong(*args: tf.Tensor, depth_radius: int, **kwargs: Any) -> tf.Tensor:
+        return op(*args, depth_radius=depth_radius + 1, **kwargs)
+
+    return wrong
+
+
+def _one_nan(op: Callable) -> Callable:
+    def wrong(*args: tf.Tensor, **kwargs: Any) -> tf.Tensor:
+        right = op(*args, **kwargs)
+        nan = tf.constant(np.nan, right.dtype)
+        return tf.tensor_scatter_nd_update(right, [[0, 1, 2, 3]], [nan])
+
+    return wrong
+
+
+def _rounding_every_step(op: Callable) -> Callable:
+    """The stock op, for half."""
+
+    def wrong(**kwargs: Any) -> tf.Tensor:
+        stock = getattr(tf.raw_ops, {"lrn": "LRN", "lrn_grad": "LRNGrad"}[op.__name__])
+        image = kwargs.get("input", kwargs.get("input_image"))
+        return (stock if image.dtype == tf.half else op)(**kwargs)
+
+    return wrong
+
+
+@pytest.mark.usefixtures("one_layer")
+@pytest.mark.parametrize(
+    "fault", [_off_by_one_in_ten_thousand, _too_wide, _one_nan, _rounding_every_step]
+)
+@pytest.mark.parametrize("name", ["lrn", "lrn_grad"])
+def test_a_wrong_op_is_exit_status_1(
+    name: str,
+    fault: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(tlg, name, fault(getattr(tlg, name)))
+    assert command.main(["--json", "--rounds", "1"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["agree"] is False
+    op = {"lrn": "LRN", "lrn_grad": "LRNGrad"}[name]
+    disagreeing = {c["op"] for c in result["comparisons"] if not c["agrees"]}
+    assert disagreeing == {op}
+
+
+@pytest.mark.usefixtures("one_layer")
+def test_a_disagreement_is_named_on_the_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    right = _agreement.oracle_lrn_grad
+    monkeypatch.setattr(_agreement, "oracle_lrn_grad", lambda *a: 1.01 * right(*a))
+    assert command.main(["--rounds", "1"]) == 1
+    screen = capsys.readouterr().out
+    assert "DISAGREE" in screen
+    lines = [line for line in screen.splitlines() if line.startswith("LRNGrad")]
+    assert len(lines) == len(DTYPES)
+    assert all(line.rstrip().endswith("NO") for line in lines)
+
+
+@pytest.mark.parametrize("order", [["check", "--json"], ["--json", "check"]])
+def test_options_count_on_both_sides_of_the_command(order: list[str]) -> None:
+    options = command._parser().parse_args(order)
+    assert options.json is True
+    assert options.rounds == 7
+
+
+def test_no_rounds_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["--rounds", "0"])
+    assert stopped.value.code == 2
+    assert "0 is less than 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("radius", [0, 2, 9])
+def test_its_oracle_agrees_with_the_tests_oracle(
+    radius: int, rng: np.random.Generator
+) -> None:
+    dy, x, y = rng.standard_normal((3, 2, 3, 2, 7))
+    ours = _layers.Parameters(radius, 1.5, 0.25, 0.75)
+    tests = oracle.Params(radius, 1.5, 0.25, 0.75)
+    np.testing.assert_allclose(
+        _agreement.oracle_lrn(x, ours), oracle.lrn(x, tests), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        _agreement.oracle_lrn_grad(dy, x, y, ours),
+        oracle.lrn_grad(dy, x, y, tests),
+        rtol=0,
+        atol=1e-13,
+    )

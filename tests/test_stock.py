@@ -1,0 +1,410 @@
+"""TensorFlow's own LRN on our kernels: `accelerate`, in all the ways to ask for it.
+
+There is no way back, so that each test has processes of its own. That our kernels
+run is seen by the bits of their results, which differ from TensorFlow's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracle import BFLOAT16, FLOAT32
+
+import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad import _load
+
+HERE = Path(__file__).parent
+PREAMBLE = """
+    import sys, threading, warnings
+    import numpy as np
+    import tensorflow as tf
+    rng = np.random.default_rng(0)
+    dy, x, y = (tf.constant(rng.normal(size=(2, 3, 4, 50)), tf.float32)
+                for _ in range(3))
+    attributes = dict(depth_radius=2, bias=1.5, alpha=0.5, beta=0.75)
+
+    def stock_lrn(x):
+        return tf.nn.lrn(x, **attributes)
+
+    def stock_lrn_grad(dy, x, y):
+        return tf.raw_ops.LRNGrad(
+            input_grads=dy, input_image=x, output_image=y, **attributes)
+
+    def same_bits(a, b):
+        return a.dtype == b.dtype and a.numpy().tobytes() == b.numpy().tobytes()
+    """
+
+
+@pytest.fixture
+def process(child: Callable) -> Callable[..., str]:
+    """process(code, ...): its standard output, after it has ended without error."""
+
+    def run(code: str, *arguments: object, **environment: str) -> str:
+        result = child(PREAMBLE + code, *arguments, **environment)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
+def test_every_way_to_call_the_stock_ops(process: Callable, tmp_path: Path) -> None:
+    output = process(
+        """
+    inner = tf.function(stock_lrn)
+    traced = tf.function(lambda x: inner(x) + 0)
+
+    class Model(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None] * 4)])
+        def __call__(self, x):
+            return stock_lrn(x)
+
+    tf.saved_model.save(Model(), sys.argv[1])
+    loaded = tf.saved_model.load(sys.argv[1])
+    calls = [stock_lrn, inner, traced, loaded]
+    before = [call(x) for call in calls]
+    before_grad = stock_lrn_grad(dy, x, y)
+
+    import tensorflow_lrn_grad as tlg
+    ours, ours_grad = tlg.lrn(x, **attributes), tlg.lrn_grad(dy, x, y, **attributes)
+    # Otherwise this test could not tell one from the other.
+    assert not any(same_bits(b, ours) for b in before)
+    assert not same_bits(before_grad, ours_grad)
+    assert not tlg.is_accelerated() and not tlg.build_info()["accelerated"]
+
+    assert tlg.accelerate() is True
+    assert tlg.is_accelerated() and tlg.build_info()["accelerated"]
+    # What was called before, and what was not.
+    calls += [tf.function(stock_lrn), tf.saved_model.load(sys.argv[1])]
+    assert all(same_bits(call(x), ours) for call in calls)
+    assert same_bits(stock_lrn_grad(dy, x, y), ours_grad)
+    assert same_bits(tf.raw_ops.LRN(input=x, **attributes), ours)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = stock_lrn(x)
+    expected = tlg.lrn_grad(dy, x, ours, **attributes)
+    assert same_bits(tape.gradient(out, x, dy), expected)
+
+    from tensorflow.python.framework import convert_to_constants
+    frozen = convert_to_constants.convert_variables_to_constants_v2(
+        loaded.__call__.get_concrete_function())
+    assert "LRN" in {op.type for op in frozen.graph.get_operations()}
+    assert same_bits(frozen(x)[0], ours)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        image = tf.compat.v1.placeholder(tf.float32)
+        assert session.run(stock_lrn(image), {image: x.numpy()}).tobytes() == (
+            ours.numpy().tobytes())
+
+    # What TensorFlow has no CPU kernel for, and what makes its own abort.
+    narrow = tf.cast(x, tf.bfloat16)
+    assert same_bits(stock_lrn(narrow), tlg.lrn(narrow, **attributes))
+    half = tf.cast(x, tf.half)
+    assert same_bits(stock_lrn(half), tlg.lrn(half, **attributes))
+    for bad in (tf.ones([3]), tf.ones([2, 3, 4]), tf.ones([])):
+        try:
+            stock_lrn_grad(dy, x, bad)
+        except tf.errors.InvalidArgumentError as error:
+            assert "output_image" in str(error)
+        else:
+            assert False, bad
+    print("done")
+    """,
+        tmp_path / "model",
+    )
+    assert output == "done\n"
+
+
+def test_second_derivative_through_the_stock_op(process: Callable) -> None:
+    """Without it, TensorFlow has no gradient for LRNGrad."""
+    output = process(
+        """
+    def second(lrn):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                out = lrn(x)
+            dx = inner.gradient(out, x, dy)
+        return outer.gradient(dx, x, y)
+
+    try:
+        second(stock_lrn)
+    except LookupError as error:
+        assert "LRNGrad" in str(error)
+    else:
+        assert False, "TensorFlow has got a gradient for LRNGrad: tell it in the docs"
+    import tensorflow_lrn_grad as tlg
+    tlg.accelerate()
+    ours = second(lambda x: tlg.lrn(x, **attributes))
+    assert same_bits(second(stock_lrn), ours)
+    assert same_bits(tf.function(lambda: second(stock_lrn))(), ours)
+    print("done")
+    """
+    )
+    assert output == "done\n"
+
+
+def test_from_any_thread_any_number_of_times(process: Callable) -> None:
+    """Others run the ops in the meantime. Two kernels of one priority would be an
+    error at the next call."""
+    output = process(
+        """
+    import tensorflow_lrn_grad as tlg
+    ours = tlg.lrn(x, **attributes)
+    stock = stock_lrn(x)
+    results, failures = [], []
+    barrier = threading.Barrier(16)
+
+    def work(index):
+        try:
+            barrier.wait()
+            for _ in range(50):
+                if index % 2:
+                    results.append(tlg.accelerate())
+                out = stock_lrn(x)
+                assert same_bits(out, ours) or same_bits(out, stock)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=[i]) for i in range(16)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert not failures, failures
+    assert results == [True] * 400
+    assert same_bits(stock_lrn(x), ours)
+    print("done")
+    """
+    )
+    assert output == "done\n"
+
+
+def test_agrees_with_the_stock_op(process: Callable) -> None:
+    """To rounding in float32. In half, TensorFlow rounds at each step: ours may be no
+    farther from the result in float64 than TensorFlow's is."""
+    output = process(
+        """
+    cases = [(2, 2.0, 1e-4, 0.75), (5, 1.0, 1.0, 0.5), (1, 1.0, 2e-5, 1.0),
+             (7, 1.5, 0.25, 0.3), (60, 1.0, 0.5, 0.75)]
+
+    def results(dtype):
+        all = []
+        for case in cases:
+            d, image = tf.cast(dy, dtype), tf.cast(x, dtype)
+            out = tf.nn.lrn(image, *case)
+            all += [out, tf.raw_ops.LRNGrad(
+                input_grads=d, input_image=image, output_image=tf.cast(y, dtype),
+                depth_radius=case[0], bias=case[1], alpha=case[2], beta=case[3])]
+        return [tf.cast(t, tf.float64) for t in all]
+
+    before = {dtype: results(dtype) for dtype in (tf.float32, tf.half)}
+    import tensorflow_lrn_grad as tlg
+    tlg.accelerate()
+    after = {dtype: results(dtype) for dtype in (tf.float32, tf.half)}
+    exact = []
+    for case in cases:
+        d, image, out = (tf.cast(tf.cast(t, tf.half), tf.float64) for t in (dy, x, y))
+        exact += [tlg.lrn(image, *case), tlg.lrn_grad(d, image, out, *case)]
+
+    def distance(a, b):
+        return float(tf.reduce_max(tf.abs(a - b)) / tf.reduce_max(tf.abs(b)))
+
+    for stock, ours in zip(before[tf.float32], after[tf.float32]):
+        # 60 summands at most, in each of two sums.
+        assert distance(ours, stock) < (2 * 60 + 8) * 2.0 ** -23
+    for stock, ours, value in zip(before[tf.half], after[tf.half], exact):
+        assert distance(ours, value) <= max(distance(stock, value), 2.0 ** -11)
+    print("done")
+    """
+    )
+    assert output == "done\n"
+
+
+# Ways to ask for it ---------------------------------------------------------------
+
+IS_OURS = """
+    import tensorflow_lrn_grad as tlg
+    ours = same_bits(stock_lrn(x), tlg.lrn(x, **attributes))
+    """
+
+
+@pytest.mark.parametrize("value", ["1", "0", ""])
+def test_environment_variable(process: Callable, value: str) -> None:
+    output = process(
+        IS_OURS
+        + """
+    from tensorflow.python.framework import ops
+    try:
+        ops.gradient_registry.lookup("LRNGrad")
+        gradient = True
+    except LookupError:
+        gradient = False
+    print(ours, tlg.is_accelerated(), gradient)
+    """,
+        TFLRN_ACCELERATE=value,
+    )
+    assert output == f"{value == '1'} " * 2 + f"{value == '1'}\n"
+
+
+def run_command(child: Callable, *arguments: object) -> subprocess.CompletedProcess:
+    return child(
+        "import runpy, sys; runpy.run_module('tensorflow_lrn_grad', "
+        "run_name='__main__', alter_sys=True)",
+        *arguments,
+    )
+
+
+def test_command(child: Callable, tmp_path: Path) -> None:
+    """As Python runs a script: its arguments, its folder's modules, its exit status."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "neighbour.py").write_text("answer = 42\n")
+    script = folder / "script.py"
+    script.write_text(
+        "import sys\n"
+        "import neighbour\n"
+        "import tensorflow_lrn_grad as tlg\n"
+        "if __name__ == '__main__':\n"
+        "    print(tlg.is_accelerated(), neighbour.answer, *sys.argv)\n"
+        "    sys.exit(7)\n"
+    )
+    result = run_command(child, "accelerate", script, "--rounds", "-x", "y")
+    assert result.stdout == f"True 42 {script} --rounds -x y\n", result.stderr
+    assert result.returncode == 7
+
+    result = run_command(child, "accelerate", folder / "none.py")
+    assert result.returncode == 2
+    assert "none.py" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_does_not_compare_ours_with_ours(child: Callable) -> None:
+    result = child(
+        "import runpy, sys; runpy.run_module('tensorflow_lrn_grad', "
+        "run_name='__main__', alter_sys=True)",
+        "check",
+        TFLRN_ACCELERATE="1",
+    )
+    assert result.returncode == 2
+    assert "unset TFLRN_ACCELERATE" in result.stderr
+
+
+def compile_with_tensorflow(source: Path, output: Path, *options: str) -> None:
+    """Compiles C or C++ with the flags of the installed TensorFlow."""
+    compiler = shutil.which("g++" if source.suffix == ".cc" else "gcc")
+    if not compiler:
+        pytest.skip(f"no compiler is here to compile {source.name}")
+    flags = [
+        flag
+        for flag in tf.sysconfig.get_compile_flags()
+        if source.suffix == ".cc" or not flag.startswith("--std=")
+    ]
+    subprocess.run(
+        [
+            *(compiler, "-w", source, "-o", output, *flags, *options),
+            *tf.sysconfig.get_link_flags(),
+        ],
+        check=True,
+    )
+
+
+def test_program_without_python(tmp_path: Path, rng: np.random.Generator) -> None:
+    """TF_LoadLibrary is enough, where the environment variable is set."""
+    folder = tf.sysconfig.get_lib()
+    library = Path(folder) / "libtensorflow_cc.so.2"
+    if not library.exists():
+        pytest.skip(f"this TensorFlow has no {library.name}")
+    program = tmp_path / "stock_c_api"
+    compile_with_tensorflow(
+        HERE / "stock_c_api.c",
+        program,
+        f"-L{folder}",
+        f"-l:{library.name}",
+        f"-Wl,-rpath,{folder}",
+    )
+    x = rng.normal(size=(1, 2, 3, 50)).astype(np.float32)
+
+    def run(accelerate: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [program, _load._path],
+            input=x.tobytes(),
+            env={"TFLRN_ACCELERATE": accelerate, "TF_CPP_MIN_LOG_LEVEL": "2"},
+            capture_output=True,
+            check=False,
+        )
+
+    without = run("0")
+    assert without.returncode == 3
+    assert b"No OpKernel was registered to support Op 'LRN'" in without.stderr
+    result = run("1")
+    assert result.returncode == 0, result.stderr
+    lrn, narrow_lrn, lrn_grad = np.frombuffer(result.stdout, FLOAT32).reshape(
+        3, *x.shape
+    )
+    assert lrn.tobytes() == tlg.lrn(x).numpy().tobytes()
+    narrow = tlg.lrn(x.astype(BFLOAT16)).numpy()
+    assert narrow_lrn.tobytes() == narrow.astype(FLOAT32).tobytes()
+    assert lrn_grad.tobytes() == tlg.lrn_grad(x, x, x).numpy().tobytes()
+
+
+# Machines with GPUs ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that makes TensorFlow see a GPU."""
+    if tlg.build_info()["cuda_archs"]:
+        pytest.skip("the library has GPU kernels, and need not decline")
+    library = tmp_path_factory.mktemp("fake_gpu") / "fake_gpu.so"
+    compile_with_tensorflow(HERE / "fake_gpu.cc", library, "-shared", "-fPIC")
+    return library
+
+
+def test_declines_where_it_would_pull_lrn_off_a_gpu(
+    child: Callable, fake_gpu: Path
+) -> None:
+    result = child(
+        """
+        import sys, warnings
+        import tensorflow as tf
+        tf.load_library(sys.argv[1])
+        assert tf.config.list_physical_devices("GPU")
+        import tensorflow_lrn_grad as tlg
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert tlg.accelerate() is False
+            assert tlg.accelerate() is False
+        (warning,) = caught
+        assert warning.category is RuntimeWarning
+        for words in ("built without GPU kernels", "with CUDA", "hide the GPUs"):
+            assert words in str(warning.message)
+        assert not tlg.is_accelerated()
+        # The advice helps: TensorFlow has no CPU kernel for bfloat16.
+        tf.config.set_visible_devices([], "GPU")
+        assert tlg.accelerate() is True
+        assert tf.nn.lrn(tf.ones([1, 2, 3, 4], tf.bfloat16)).dtype == tf.bfloat16
+        """,
+        fake_gpu,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_environment_variable_declines_too(child: Callable, fake_gpu: Path) -> None:
+    result = child(
+        """
+        import sys
+        import tensorflow as tf
+        tf.load_library(sys.argv[1])
+        import tensorflow_lrn_grad as tlg
+        print(tlg.is_accelerated())
+        """,
+        fake_gpu,
+        TFLRN_ACCELERATE="1",
+        TF_CPP_MIN_LOG_LEVEL="1",
+    )
+    assert result.stdout == "False\n", result.stderr
+    assert result.stderr.count("TFLRN_ACCELERATE=1 has no effect") == 1

@@ -1,0 +1,336 @@
+"""The ops compiled by XLA give the bits that they give outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import case_id, oracle_cases, shape_for, values
+from oracle import DTYPES, FLOAT32, Params
+
+import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad._load import library
+
+pytestmark = pytest.mark.skipif(
+    not tlg.build_info()["xla"],
+    reason=f"built without XLA: TensorFlow {tlg.build_info()['tensorflow']} has no "
+    "xla/ffi/api/ffi.h",
+)
+
+P = Params(2, 1.0, 0.5, 0.75)
+HANDLERS = ("tflrn.lrn.v1", "tflrn.lrn_grad.v1", "tflrn.lrn_grad_grad.v1")
+dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+
+
+def compiled(function: Callable, **options: object) -> Callable:
+    return tf.function(function, jit_compile=True, **options)
+
+
+def hlo(function: Callable, *arguments: object) -> str:
+    return function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+
+
+def assert_same_bits(a: tf.Tensor, b: tf.Tensor) -> None:
+    """Equality of bytes, which tells NaN from NaN and 0 from -0."""
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
+    """A function of u, dy, x and y with the results of all three ops."""
+
+    def function(
+        u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor
+    ) -> list[tf.Tensor]:
+        attributes = p.attributes()
+        return [
+            tlg.lrn(x, **attributes),
+            tlg.lrn_grad(dy, x, y, **attributes),
+            *library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes),
+        ]
+
+    return function
+
+
+def operands(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype
+) -> list[tf.Tensor]:
+    """u, dy, x, y with a NaN, an infinity and a denormal number each."""
+    tensors = []
+    for _ in range(4):
+        a = values(rng, shape, dtype)
+        flat = a.reshape(-1)
+        if flat.size > 3:
+            places = rng.choice(flat.size, size=3, replace=False)
+            flat[places] = np.array([np.nan, np.inf, 1e-40]).astype(dtype)
+        tensors.append(tf.constant(a))
+    return tensors
+
+
+def assert_compiled_as_outside(p: Params, tensors: list[tf.Tensor]) -> None:
+    outside = all_ops(p)(*tensors)
+    inside = compiled(all_ops(p))(*tensors)
+    assert len(inside) == 5
+    for a, b in zip(inside, outside, strict=True):
+        assert_same_bits(a, b)
+
+
+@dtypes
+@pytest.mark.parametrize("channels, p", oracle_cases(), ids=case_id)
+def test_bits(
+    channels: int, p: Params, dtype: np.dtype, rng: np.random.Generator
+) -> None:
+    assert_compiled_as_outside(p, operands(rng, shape_for(channels), dtype))
+
+
+@dtypes
+@pytest.mark.parametrize("dimension", range(4))
+def test_empty(dimension: int, dtype: np.dtype, rng: np.random.Generator) -> None:
+    shape = [2, 3, 4, 5]
+    shape[dimension] = 0
+    assert_compiled_as_outside(P, operands(rng, tuple(shape), dtype))
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        Params(2**62, 1.0, 1.0, 0.5),
+        Params(0, np.float32(1 / 3), 1e-38, 1e-44),
+        Params(3, 3.4028235e38, -1e30, -1.1754944e-38),
+    ],
+    ids=["radius", "denormal", "largest"],
+)
+def test_attributes_arrive_exactly(p: Params, rng: np.random.Generator) -> None:
+    assert_compiled_as_outside(p, operands(rng, (1, 2, 3, 17), FLOAT32))
+
+
+def test_they_are_calls_of_our_handlers(rng: np.random.Generator) -> None:
+    text = hlo(compiled(all_ops(P)), *operands(rng, (1, 2, 3, 8), FLOAT32))
+    for handler in HANDLERS:
+        assert f'custom_call_target="{handler}"' in text
+
+
+def test_other_layouts_are_made_row_major(rng: np.random.Generator) -> None:
+    """XLA would rather hand a transposed tensor on as it lies in memory."""
+    x = tf.constant(rng.normal(size=(2, 6, 5, 4)).astype(FLOAT32))
+
+    def function(x: tf.Tensor) -> tf.Tensor:
+        y = tlg.lrn(tf.transpose(x, [0, 2, 3, 1]), **P.attributes())
+        return tf.transpose(y, [0, 3, 1, 2])
+
+    assert_same_bits(compiled(function)(x), function(x))
+
+
+def test_inside_of_other_work(rng: np.random.Generator) -> None:
+    """In a loop, in a branch, beside and between fused operations."""
+    x = tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(FLOAT32))
+
+    def function(x: tf.Tensor) -> tf.Tensor:
+        for _ in tf.range(3):
+            if tf.reduce_any(x > 0):
+                x = 2.0 * tlg.lrn(tf.nn.relu(x) + x, **P.attributes()) - 1.0
+        return x
+
+    plain, with_xla = tf.function(function), compiled(function)
+    # XLA's own operations between them round differently.
+    np.testing.assert_allclose(with_xla(x), plain(x), rtol=1e-5, atol=1e-5)
+
+
+@dtypes
+def test_gradients(dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Through a compiled function, and of a function that is compiled whole."""
+    x, dy, u = (
+        tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(dtype)) for _ in range(3)
+    )
+
+    def forward(x: tf.Tensor) -> tf.Tensor:
+        return tlg.lrn(x, **P.attributes())
+
+    def gradient(forward: Callable, x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = forward(x)
+        return tape.gradient(y, x, dy)
+
+    def second(forward: Callable, x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            dx = gradient(forward, x)
+        return tape.gradient(dx, x, u)
+
+    for order in (gradient, second):
+        outside = order(forward, x)
+        tape_outside = order(compiled(forward), x)
+        tape_inside = compiled(lambda x, order=order: order(forward, x))(x)
+        if order is gradient:
+            assert_same_bits(tape_outside, outside)
+            assert_same_bits(tape_inside, outside)
+        else:
+            # The sum of two terms, which XLA may round once where 16-bit types
+            # are rounded twice.
+            eps = float(np.finfo(np.float32).eps) if dtype.itemsize > 2 else 2**-6
+            for result in (tape_outside, tape_inside):
+                np.testing.assert_allclose(
+                    tf.cast(result, tf.float64),
+                    tf.cast(outside, tf.float64),
+                    rtol=eps,
+                    atol=eps,
+                )
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(2, 3, 4, 5), (2, 3, 4, 6), (2, 3, 4, 5)],
+        [(2, 3, 4, 5), (2, 3, 4, 5), (1, 3, 4, 5)],
+        [(2, 3, 4), (2, 3, 4), (2, 3, 4)],
+        [(2, 3, 4, 5), (2, 3, 4, 5), ()],
+    ],
+    ids=str,
+)
+def test_bad_shapes_are_errors_of_the_compilation(shapes: list[tuple]) -> None:
+    """With the words that the op has outside of XLA."""
+    tensors = [tf.ones(shape) for shape in shapes]
+    with pytest.raises(tf.errors.InvalidArgumentError) as outside:
+        tlg.lrn_grad(*tensors)
+    said = outside.value.message.split(" [Op:")[0].split("}} ")[-1]
+    assert "must have" in said
+    unknown = [tf.TensorSpec(None, tf.float32)] * 3
+    function = compiled(lambda *t: tlg.lrn_grad(*t), input_signature=unknown)
+    with pytest.raises(tf.errors.InvalidArgumentError) as inside:
+        function(*tensors)
+    # When it runs, a handler knows its operands by number, not by these names.
+    assert said in inside.value.message
+
+
+def test_every_batch_size(rng: np.random.Generator) -> None:
+    signature = [tf.TensorSpec([None, None, None, 7], tf.float32)] * 4
+    function = compiled(all_ops(P), input_signature=signature)
+    for batch in (1, 5, 2, 0, 5):
+        tensors = operands(rng, (batch, 2, 3, 7), FLOAT32)
+        for a, b in zip(function(*tensors), all_ops(P)(*tensors), strict=True):
+            assert_same_bits(a, b)
+    assert function.experimental_get_tracing_count() == 1
+
+
+def test_a_size_that_depends_on_values(rng: np.random.Generator) -> None:
+    """XLA computes such tensors in the largest size that they may have."""
+    x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
+
+    def function(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        some = tf.boolean_mask(x, x[:, 0, 0, 0] > 0)
+        y = tlg.lrn(some, **P.attributes())
+        dx = tlg.lrn_grad(y, some, y, **P.attributes())
+        return tf.reduce_sum(y, axis=0), tf.reduce_mean(dx, axis=0)
+
+    inside, outside = compiled(function)(x), function(x)
+    for a, b in zip(inside, outside, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_a_number_of_channels_that_depends_on_values() -> None:
+    @compiled
+    def function(x: tf.Tensor) -> tf.Tensor:
+        return tlg.lrn(tf.boolean_mask(x, x[0, 0, 0] > 0, axis=3))
+
+    with pytest.raises(tf.errors.UnimplementedError, match="number of channels"):
+        function(tf.ones((1, 1, 2, 3)))
+
+
+AUTO_CLUSTERING = """
+    import sys
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_lrn_grad as tlg
+
+    @tf.function
+    def function(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tlg.lrn(tf.nn.relu(x * 2.0), depth_radius=2, beta=0.75)
+        return y, tape.gradient(y, x, dy)
+
+    rng = np.random.default_rng(1)
+    x, dy = (tf.constant(rng.normal(size=(2, 3, 4, 9)), tf.float32) for _ in range(2))
+    np.savez(sys.argv[1], *map(np.asarray, function(x, dy)))
+    """
+
+
+def test_auto_clustering_keeps_them(child: Callable, tmp_path: Path) -> None:
+    dump = tmp_path / "dump"
+    for name, environment in (
+        ("plain.npz", {}),
+        (
+            "clustered.npz",
+            {
+                "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit "
+                "--tf_xla_min_cluster_size=1",
+                "XLA_FLAGS": f"--xla_dump_to={dump}",
+            },
+        ),
+    ):
+        result = child(AUTO_CLUSTERING, tmp_path / name, **environment)
+        assert result.returncode == 0, result.stderr
+    plain, clustered = (
+        np.load(tmp_path / name) for name in ("plain.npz", "clustered.npz")
+    )
+    for name in plain:
+        np.testing.assert_array_equal(clustered[name], plain[name])
+    modules = "".join(path.read_text() for path in dump.glob("*.txt"))
+    assert '"tflrn.lrn.v1"' in modules
+    assert '"tflrn.lrn_grad.v1"' in modules
+
+
+# What each thread of the process computed, in nanoseconds, and the results.
+THREADS = """
+    import hashlib
+    import sys
+    from pathlib import Path
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_lrn_grad as tlg
+    from tensorflow_lrn_grad._load import library
+
+    threads = int(sys.argv[1])
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+    @tf.function(jit_compile=True)
+    def function(x):
+        y = tlg.lrn(x, 2)
+        return y, tlg.lrn_grad(x, x, y, 20), *library.tflrn_lrn_grad_grad(x, x, x, y)
+
+    def times():
+        tasks = Path("/proc/self/task").iterdir()
+        return {t.name: int((t / "schedstat").read_text().split()[0]) for t in tasks}
+
+    rng = np.random.default_rng(1)
+    x = tf.constant(rng.normal(size=(16, 40, 40, 37)), tf.float32)
+    digest = hashlib.sha256()
+    for result in function(x):
+        digest.update(result.numpy().tobytes())
+    before = times()
+    for _ in range(20):
+        function(x)
+    used = sorted(t - before.get(name, 0) for name, t in times().items())
+    print(digest.hexdigest(), used[-2] / used[-1])
+    """
+
+
+def test_rows_are_shared_over_xla_s_threads(child: Callable) -> None:
+    digests, shares = [], []
+    for threads in (1, 2, 7):
+        result = child(THREADS, threads)
+        assert result.returncode == 0, result.stderr
+        digest, share = result.stdout.split()
+        digests.append(digest)
+        shares.append(float(share))
+    assert digests == digests[:1] * 3
+    # The second busiest thread's part of the busiest one's work.
+    assert shares[0] < 0.05
+    assert shares[1] > 0.1
+    assert shares[2] > 0.1
