@@ -26,6 +26,7 @@ setup(
         "examples": ["matplotlib", "scikit-learn"],
         "bench": ["matplotlib"],
         "test": ["hypothesis", "matplotlib", "pytest", "scikit-learn"],
-        "lint": ["clang-format", "ruff"],
+        # Formatters: another version formats otherwise.
+        "lint": ["clang-format==23.1.5", "ruff==0.17.6"],
     },
 )

@@ -23,6 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# No contraction: a compiler that fuses a product into a sum here and not there, in
+# two copies of one inlined function, makes bits depend on the place in the tensor.
+# The kernels ask for fused operations by name (cc/core/lanes.h).
 # NDEBUG as in TensorFlow's wheels, whose headers have inline functions that
 # differ with it.
 FLAGS = (
@@ -33,6 +36,7 @@ FLAGS = (
     "-fvisibility=hidden",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-ffp-contract=off",
     "-ffunction-sections",
     "-fdata-sections",
     "-Wall",

@@ -24,6 +24,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 BATCH_SIZE = 64  # of all workers together
 
@@ -111,15 +112,19 @@ def run_workers(count: int) -> int:
     for index in range(count):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        # The default devices would be shared by the workers: each has its CPU.
+        # They would all want the memory of the same GPU.
         environment = {**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}
         processes.append(subprocess.Popen([sys.executable, *sys.argv], env=environment))
     try:
-        statuses = [process.wait() for process in processes]
+        # The others would wait for a worker that has failed.
+        while any(process.poll() is None for process in processes):
+            if any(process.poll() for process in processes):
+                break
+            time.sleep(0.1)
+        return next((status for p in processes if (status := p.poll())), 0)
     finally:
         for process in processes:
             process.kill()
-    return next((status for status in statuses if status), 0)
 
 
 def main() -> int:

@@ -12,9 +12,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tensorflow_lrn_grad._load import build_info
 from tensorflow_lrn_grad.ops import lrn
 
 _DATA_FORMATS = ("channels_last", "channels_first")
+
+
+def _supports_xla() -> bool:
+    """Whether the library has XLA kernels for what Keras would compile for here."""
+    info = build_info()
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return info["xla"] and (info["cuda_archs"] is not None or not on_gpu)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_lrn_grad")
@@ -82,6 +90,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = float(beta)
         self.data_format = data_format
         self.supports_masking = True
+        # Where this is False, Keras takes jit_compile="auto" for False.
+        self.supports_jit = _supports_xla()
 
     def _lrn(self, x: tf.Tensor) -> tf.Tensor:
         return lrn(x, self.depth_radius, self.bias, self.alpha, self.beta)

@@ -34,8 +34,12 @@ def accelerate() -> bool:
     eager, in functions, in loaded SavedModels and in frozen graphs, on the CPU and,
     where the library has kernels for them, on GPUs. It also takes bfloat16 on the
     CPU, and gives LRNGrad a gradient, so that second derivatives work through models
-    that use the stock op. What was called before runs on them from its next call on;
-    except in a `tf.compat.v1.Session`, which keeps the kernels of what it has run.
+    that use the stock op. What was called before runs on them from its next call on,
+    except what a `tf.compat.v1.Session` has run and what XLA has compiled.
+
+    Where the library has XLA kernels, `jit_compile=True` on the CPU takes them, too.
+    That mends half and bfloat16, for which TensorFlow's own lowering fails: a Keras
+    model with `tf.nn.lrn` and a mixed-precision policy trains, compiled by XLA.
 
     It can be called again, and from any thread. There is no way back.
 

@@ -1,6 +1,6 @@
-// Ops of a project that is not this one, for the tests of register_lrn_gradient:
-// MyLRN, an LRN with other defaults than TensorFlow's, which has no gradient of
-// its own, and two ops that are no LRN.
+// Ops of a project that is not this one, for the tests of
+// register_lrn_gradient: MyLRN, an LRN with other defaults than TensorFlow's,
+// which has no gradient of its own, and two ops that are no LRN.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

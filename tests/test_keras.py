@@ -238,9 +238,18 @@ def test_fit_is_compiled_by_xla(
         assert all(f"= {hlo_type}[" in line for line in calls)
 
 
-def test_nothing_keeps_keras_from_compiling() -> None:
-    """One layer that is marked as unfit would turn "auto" into False."""
-    assert all(part.supports_jit for part in small_model()._flatten_layers())
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("cuda_archs", [None, "90"])
+@pytest.mark.parametrize("gpus", [[], ["GPU:0"]])
+def test_auto_asks_for_xla_only_where_there_are_kernels(
+    xla: bool, cuda_archs: str | None, gpus: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One layer that is marked as unfit turns "auto" into False."""
+    info = {"xla": xla, "cuda_archs": cuda_archs}
+    monkeypatch.setattr("tensorflow_lrn_grad.keras.build_info", lambda: info)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: gpus)
+    fit = xla and (cuda_archs is not None or not gpus)
+    assert all(part.supports_jit for part in small_model()._flatten_layers()) == fit
 
 
 def test_other_backend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
 from cases import case_id, oracle_cases, shape_for, values
 from oracle import (
+    BFLOAT16,
     DTYPES,
     FLOAT32,
     HALF,
@@ -139,6 +141,24 @@ def test_half_is_rounded_once(
     # float32's error of 20 eps spans 20 * 2^-23 / 2^-10 = 0.2 % of half's steps.
     assert (got == exact).mean() > 0.99
     assert_lrn_grad(got, dy, x, y, p, least_compared=1)
+
+
+@pytest.mark.parametrize("dtype", [HALF, BFLOAT16], ids=case_id)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ties_are_rounded_to_even(device: str, sign: int, dtype: np.dtype) -> None:
+    """With norms of 1, dx = dy + half a step: exact in float32, a tie in the type."""
+    step = float(ml_dtypes.finfo(dtype).eps)
+    p = Params(1, 0.5, 0.25, 0.5)
+    dy = np.ones((1, 1, round(1 / step), 2))
+    dy[..., 0] += np.arange(dy.shape[2]) * step
+    y = np.zeros_like(dy)
+    y[..., 1] = -2 * step  # 2 alpha beta is 1/4
+    x, dy, y = (a.astype(dtype) for a in (np.ones_like(dy), sign * dy, y * sign))
+    # Channel 1 has dy = 1, so that the sum is y of channel 1 in both channels.
+    dy[..., 1] = 1
+    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+    exact = dy.astype(np.float32) + np.float32(sign * step / 2)
+    np.testing.assert_array_equal(dx, exact.astype(dtype))
 
 
 def test_enough_rows_for_all_threads(device: str, rng: np.random.Generator) -> None:

@@ -170,6 +170,14 @@ def test_result_past_the_largest_half_is_infinite(device: str) -> None:
     np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), np.full_like(x, INF))
 
 
+@pytest.mark.parametrize("dtype", [HALF, BFLOAT16], ids=case_id)
+def test_every_16_bit_number(device: str, dtype: np.dtype) -> None:
+    """N^0 is 1, even of NaN: all bit patterns come out as they go in."""
+    x = np.arange(2**16).astype(np.uint16).view(dtype).reshape(1, 1, 32, -1)
+    y = tlg.lrn(x, beta=0).numpy()
+    np.testing.assert_array_equal(y.astype(np.float32), x.astype(np.float32))
+
+
 def denormals(dtype: np.dtype) -> np.ndarray:
     """One row of positive denormal numbers: each power of two, and some others."""
     bits = np.dtype(f"u{dtype.itemsize}")
@@ -192,11 +200,12 @@ def test_denormal_input(device: str, dtype: np.dtype) -> None:
 
 @dtypes
 def test_denormal_result(device: str, dtype: np.dtype) -> None:
-    p = Params(2, 16, 0, 1)
-    small = np.array(ml_dtypes.finfo(dtype).smallest_normal, dtype)
-    dy = x = y = (small * np.arange(1, 40).astype(dtype)).reshape(1, 1, 1, -1)
-    exact = (x.astype(narrow(dtype)) / 16).astype(dtype)
-    assert (exact != 0).all()
+    """A quarter of the first 255 numbers; every fourth of them is a tie."""
+    p = Params(2, 4, 0, 1)
+    bits = np.arange(1, 256).astype(f"u{dtype.itemsize}")
+    dy = x = y = bits.view(dtype).reshape(1, 1, 1, -1)
+    exact = (x.astype(narrow(dtype)) / 4).astype(dtype)
+    assert (exact != 0).sum() == 253
     np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), exact)
     np.testing.assert_array_equal(tlg.lrn_grad(dy, x, y, **p.attributes()), exact)
 

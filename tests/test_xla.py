@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from cases import case_id, oracle_cases, shape_for, values
 from oracle import DTYPES, FLOAT32, Params
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 import tensorflow_lrn_grad as tlg
 from tensorflow_lrn_grad._load import library
@@ -239,6 +240,79 @@ def test_a_number_of_channels_that_depends_on_values() -> None:
 
     with pytest.raises(tf.errors.UnimplementedError, match="number of channels"):
         function(tf.ones((1, 1, 2, 3)))
+
+
+ATTRIBUTES = {
+    "depth_radius": "5 : i64",
+    "bias": "1.0 : f32",
+    "alpha": "1.0 : f32",
+    "beta": "0.5 : f32",
+}
+
+
+def call_handler(
+    attributes: dict[str, str], x: tf.Tensor, element_type: str = "f32"
+) -> tf.Tensor:
+    """A program of somebody else's that calls LRN's handler."""
+    shape = "x".join([*map(str, x.shape), element_type])
+    dictionary = ", ".join(f"{name} = {value}" for name, value in attributes.items())
+    program = f"""
+        func.func public @main(%x: tensor<{shape}>) -> tensor<{shape}> {{
+          %y = stablehlo.custom_call @tflrn.lrn.v1(%x) {{
+            api_version = 4 : i32, backend_config = {{{dictionary}}}
+          }} : (tensor<{shape}>) -> tensor<{shape}>
+          return %y : tensor<{shape}>
+        }}"""
+
+    @compiled
+    def function(x: tf.Tensor) -> tf.Tensor:
+        (y,) = gen_xla_ops.xla_call_module(
+            args=[x],
+            version=9,
+            module=program,
+            Sout=[x.shape],
+            Tout=[x.dtype],
+            platforms=["CPU"],
+            dim_args_spec=[],
+            has_token_input_output=False,
+            function_list=[],
+            disabled_checks=[],
+        )
+        return y
+
+    return function(x)
+
+
+def test_a_handler_called_by_another_program(rng: np.random.Generator) -> None:
+    x = tf.constant(rng.normal(size=(1, 2, 3, 8)).astype(FLOAT32))
+    assert_same_bits(call_handler(ATTRIBUTES, x), tlg.lrn(x))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"depth_radius": "-1 : i64"}, "depth_radius must be 0 or more"),
+        ({"beta": "0x7FC00000 : f32"}, "beta must be a finite number"),
+        ({"alpha": "1.0 : f64"}, "attribute alpha"),
+        ({"depth_radius": "5 : i32"}, "attribute depth_radius"),
+        ({"gamma": "1.0 : f32"}, "attributes that are not its own"),
+    ],
+)
+def test_handlers_check_their_attributes(wrong: dict[str, str], message: str) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call_handler({**ATTRIBUTES, **wrong}, tf.ones((1, 1, 1, 4)))
+    name = next(iter(wrong))
+    if name in ATTRIBUTES:
+        fewer = {k: v for k, v in ATTRIBUTES.items() if k != name}
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"attribute {name}"):
+            call_handler(fewer, tf.ones((1, 1, 1, 4)))
+
+
+def test_handlers_check_their_buffers() -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have rank 4"):
+        call_handler(ATTRIBUTES, tf.ones((2, 4)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be of type F16"):
+        call_handler(ATTRIBUTES, tf.ones((1, 1, 2, 4), tf.int32), "i32")
 
 
 AUTO_CLUSTERING = """

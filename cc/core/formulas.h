@@ -61,7 +61,7 @@ TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
 // norm_j = bias + alpha * sum_{k in W(j)} x_k^2
 template <class V, class Scalar>
 TFLRN_INLINE V Norm(V window_sum_of_squares, const LrnCoefficients<Scalar>& c) {
-  return window_sum_of_squares * c.alpha + c.bias;
+  return MultiplyAdd(window_sum_of_squares, V{} + c.alpha, V{} + c.bias);
 }
 
 // A zero gradient contributes nothing, even where norm_j is 0 or NaN: this is
@@ -83,14 +83,15 @@ TFLRN_INLINE V GradTerm(V dy, V y, V norm) {
 template <class V, class Scalar>
 TFLRN_INLINE V Grad(V direct, V x, V window_sum_of_terms,
                     const LrnCoefficients<Scalar>& c) {
-  return direct - x * c.two_alpha_beta * window_sum_of_terms;
+  return MultiplyAdd(-(x * c.two_alpha_beta), window_sum_of_terms, direct);
 }
 
 // d_dy_j, with window_sum = P_j.
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradDy(V u, V y, V norm, V power, V window_sum,
                           const LrnCoefficients<Scalar>& c) {
-  return u * power - y / norm * c.two_alpha_beta * window_sum;
+  const V direct = u * power;
+  return MultiplyAdd(-(y / norm * c.two_alpha_beta), window_sum, direct);
 }
 
 // d_y_j, with window_sum = P_j.
@@ -104,7 +105,8 @@ TFLRN_INLINE V GradGradY(V dy, V norm, V window_sum,
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradTerm(V u, V dy, V y, V norm, V power, V window_sum,
                             const LrnCoefficients<Scalar>& c) {
-  const V inner = y / norm * c.two_alpha_beta * window_sum - u * power * c.beta;
+  const V second = u * power * c.beta;
+  const V inner = MultiplyAdd(y / norm * c.two_alpha_beta, window_sum, -second);
   return dy == V{} ? V{} : dy / norm * inner;
 }
 
@@ -112,8 +114,8 @@ TFLRN_INLINE V GradGradTerm(V u, V dy, V y, V norm, V power, V window_sum,
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradX(V u, V x, V sum_of_terms, V sum_of_second_terms,
                          const LrnCoefficients<Scalar>& c) {
-  return x * c.two_alpha * sum_of_second_terms -
-         u * c.two_alpha_beta * sum_of_terms;
+  const V first = u * c.two_alpha_beta * sum_of_terms;
+  return MultiplyAdd(x * c.two_alpha, sum_of_second_terms, -first);
 }
 
 }  // namespace tflrn

@@ -21,6 +21,14 @@ struct LaneTraits<float> {
   using Scalar = float;
   using Int = int32_t;
   using Unsigned = uint32_t;
+  TFLRN_INLINE float FromInt(Int value) { return static_cast<float>(value); }
+  TFLRN_INLINE float MultiplyAdd(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+  }
 };
 
 template <>
@@ -28,6 +36,14 @@ struct LaneTraits<double> {
   using Scalar = double;
   using Int = int64_t;
   using Unsigned = uint64_t;
+  TFLRN_INLINE double FromInt(Int value) { return static_cast<double>(value); }
+  TFLRN_INLINE double MultiplyAdd(double a, double b, double c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+  }
 };
 
 // The facts of IEEE 754 binary32 and binary64 that bit manipulation needs.
@@ -60,6 +76,14 @@ struct FloatFormat<double> {
   static constexpr double kRounder = 0x1.8p52;
   static constexpr int64_t kRounderBits = 0x4338000000000000;
 };
+
+// a * b + c, with one rounding where the processor has an instruction for it.
+// The compiler must not decide this (-ffp-contract=off): two copies of one
+// inlined function would then give different bits.
+template <class V>
+TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
+  return LaneTraits<V>::MultiplyAdd(a, b, c);
+}
 
 // The bits of `from` as a `To` of the same size.
 template <class To, class From>

@@ -89,7 +89,7 @@ TFLRN_INLINE V EvaluateByHalves(const Scalar (&c)[kSize],
     constexpr int kHalf = SplitAt(kCount);
     const V low = EvaluateByHalves<kFirst, kHalf>(c, powers);
     const V high = EvaluateByHalves<kFirst + kHalf, kCount - kHalf>(c, powers);
-    return high * powers[__builtin_ctz(kHalf)] + low;
+    return MultiplyAdd(high, powers[__builtin_ctz(kHalf)], low);
   }
 }
 
@@ -101,14 +101,17 @@ TFLRN_INLINE V EvaluatePolynomial(const Scalar (&c)[kCount], V z) {
     // would be denormal floats, each of which costs 150 cycles.
     V sum = V{} + c[kCount - 1];
 #pragma GCC unroll 16
-    for (int k = kCount - 2; k >= 0; --k) sum = sum * z + c[k];
+    for (int k = kCount - 2; k >= 0; --k) {
+      sum = MultiplyAdd(sum, z, V{} + c[k]);
+    }
     return sum;
   } else {
     // Its chain of 20 operations for double would be longer than a processor
     // looks ahead. The first coefficient comes last, for a smaller error.
     const V z2 = z * z, z4 = z2 * z2, z8 = z4 * z4;
     const V powers[] = {z, z2, z4, z8, z8 * z8};
-    return EvaluateByHalves<1, kCount - 1>(c, powers) * z + c[0];
+    return MultiplyAdd(EvaluateByHalves<1, kCount - 1>(c, powers), z,
+                       V{} + c[0]);
   }
 }
 
@@ -182,13 +185,12 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   const Int bits = BitCast<Int>(magnitude);
   const Int above = bits - Format::kSqrtHalf;
   const V m = BitCast<V>(Int(bits - (above & Format::kExponentMask)));
-  const Int e_bits = (above >> kShift) + exponent_shift + Format::kRounderBits;
-  const V e = BitCast<V>(e_bits) - Format::kRounder;
+  const V e = LaneTraits<V>::FromInt((above >> kShift) + exponent_shift);
   const V f = m - Scalar(1);
   const V log2_m = f * EvaluatePolynomial(Polynomials::kLog2, f);
 
   const V high = e * p.minus_beta_high;
-  const V low = e * p.minus_beta_low + log2_m * p.minus_beta;
+  const V low = MultiplyAdd(e, V{} + p.minus_beta_low, log2_m * p.minus_beta);
   V t = high + low;
   if constexpr (!kPlain) {
     // 2^limit is past the largest number, 2^-limit below the smallest.

@@ -31,8 +31,10 @@
 #include <limits>
 #include <string>
 #include <vector>
-#ifdef __x86_64__
+#if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "cc/core/lrn_params.h"
@@ -82,16 +84,58 @@ constexpr int kLanes = TFLRN_VECTOR_BYTES / sizeof(Scalar);
 
 template <>
 struct LaneTraits<cpu::Vec<float>> {
+  using V = cpu::Vec<float>;
   using Scalar = float;
   using Int = cpu::Vec<int32_t>;
   using Unsigned = cpu::Vec<uint32_t>;
+  TFLRN_INLINE V FromInt(Int value) {
+    return __builtin_convertvector(value, V);
+  }
+  // Intrinsics, since the language has no name for this on vectors.
+  TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
+#if TFLRN_VECTOR_BYTES == 64
+    return BitCast<V>(_mm512_fmadd_ps(BitCast<__m512>(a), BitCast<__m512>(b),
+                                      BitCast<__m512>(c)));
+#elif TFLRN_VECTOR_BYTES == 32
+    return BitCast<V>(_mm256_fmadd_ps(BitCast<__m256>(a), BitCast<__m256>(b),
+                                      BitCast<__m256>(c)));
+#elif defined(__aarch64__)
+    return BitCast<V>(vfmaq_f32(BitCast<float32x4_t>(c),
+                                BitCast<float32x4_t>(a),
+                                BitCast<float32x4_t>(b)));
+#else
+    return a * b + c;
+#endif
+  }
 };
 
 template <>
 struct LaneTraits<cpu::Vec<double>> {
+  using V = cpu::Vec<double>;
   using Scalar = double;
   using Int = cpu::Vec<int64_t>;
   using Unsigned = cpu::Vec<uint64_t>;
+  // Only AVX-512 can convert 64-bit integers. These are small: added to the
+  // bits of 1.5 * 2^52 they are its last digits.
+  TFLRN_INLINE V FromInt(Int value) {
+    using Format = FloatFormat<double>;
+    return BitCast<V>(Int(value + Format::kRounderBits)) - Format::kRounder;
+  }
+  TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
+#if TFLRN_VECTOR_BYTES == 64
+    return BitCast<V>(_mm512_fmadd_pd(BitCast<__m512d>(a), BitCast<__m512d>(b),
+                                      BitCast<__m512d>(c)));
+#elif TFLRN_VECTOR_BYTES == 32
+    return BitCast<V>(_mm256_fmadd_pd(BitCast<__m256d>(a), BitCast<__m256d>(b),
+                                      BitCast<__m256d>(c)));
+#elif defined(__aarch64__)
+    return BitCast<V>(vfmaq_f64(BitCast<float64x2_t>(c),
+                                BitCast<float64x2_t>(a),
+                                BitCast<float64x2_t>(b)));
+#else
+    return a * b + c;
+#endif
+  }
 };
 
 namespace cpu {
@@ -365,6 +409,10 @@ class WideWindow {
 // The second argument of __builtin_prefetch.
 constexpr int kForWriting = 1;
 
+// How many elements more than a block ahead; without, it is 1.13 instead
+// of 1.09.
+constexpr int64_t kAhead = 128;
+
 template <class Scalar>
 struct Scratch {
   Scalar* buffers[kMaxBuffers];
@@ -394,8 +442,8 @@ struct LrnCall {
     window.Prepare(squares, count);
     ForEachVector<Scalar>(
         count, TFLRN_STEP(i, left) {
-          __builtin_prefetch(t.x + count + i);
-          __builtin_prefetch(t.y + count + i, kForWriting);
+          __builtin_prefetch(t.x + count + kAhead + i);
+          __builtin_prefetch(t.y + count + kAhead + i, kForWriting);
           const V norm = Norm(window.Sum(squares + i, at), c);
           const V power = NegativePower<kPlain>(norm, c.power);
           Store<T>(Load(t.x + i, left) * power, t.y + i, left);
@@ -435,10 +483,10 @@ struct LrnGradCall {
     Channels<Scalar> at_norm = at;
     ForEachVector<Scalar>(
         count, TFLRN_STEP(i, left) {
-          __builtin_prefetch(t.x + count + i);
-          __builtin_prefetch(t.dy + count + i);
-          __builtin_prefetch(t.y + count + i);
-          __builtin_prefetch(t.dx + count + i, kForWriting);
+          __builtin_prefetch(t.x + count + kAhead + i);
+          __builtin_prefetch(t.dy + count + kAhead + i);
+          __builtin_prefetch(t.y + count + kAhead + i);
+          __builtin_prefetch(t.dx + count + kAhead + i, kForWriting);
           const V norm = Norm(window.Sum(squares + i, at_norm), c);
           const V power = NegativePower<kPlain>(norm, c.power);
           const V dy = Load(t.dy + i, left);
@@ -496,13 +544,13 @@ struct LrnGradGradCall {
     Channels<Scalar> at_norm = at;
     ForEachVector<Scalar>(
         count, TFLRN_STEP(i, left) {
-          __builtin_prefetch(t.u + count + i);
-          __builtin_prefetch(t.dy + count + i);
-          __builtin_prefetch(t.x + count + i);
-          __builtin_prefetch(t.y + count + i);
-          __builtin_prefetch(t.d_dy + count + i, kForWriting);
-          __builtin_prefetch(t.d_x + count + i, kForWriting);
-          __builtin_prefetch(t.d_y + count + i, kForWriting);
+          __builtin_prefetch(t.u + count + kAhead + i);
+          __builtin_prefetch(t.dy + count + kAhead + i);
+          __builtin_prefetch(t.x + count + kAhead + i);
+          __builtin_prefetch(t.y + count + kAhead + i);
+          __builtin_prefetch(t.d_dy + count + kAhead + i, kForWriting);
+          __builtin_prefetch(t.d_x + count + kAhead + i, kForWriting);
+          __builtin_prefetch(t.d_y + count + kAhead + i, kForWriting);
           const V norm = Norm(window.Sum(squares + i, at_norm), c);
           const V power = NegativePower<kPlain>(norm, c.power);
           const V sum = window.Sum(products + i, at_norm);

@@ -14,7 +14,7 @@ namespace tflrn::cpu {
 
 struct FreeScratch {
   void operator()(void* memory) const {
-    ::operator delete (memory, std::align_val_t{kScratchAlignment});
+    ::operator delete(memory, std::align_val_t{kScratchAlignment});
   }
 };
 
@@ -22,8 +22,8 @@ struct FreeScratch {
 using ScratchMemory = std::unique_ptr<void, FreeScratch>;
 
 inline ScratchMemory AllocateScratch(size_t bytes) {
-  return ScratchMemory(::operator new (
-      bytes, std::align_val_t{kScratchAlignment}, std::nothrow));
+  return ScratchMemory(
+      ::operator new(bytes, std::align_val_t{kScratchAlignment}, std::nothrow));
 }
 
 // What is to be said where AllocateScratch returned null.

@@ -93,10 +93,9 @@ class RowsOp : public OpKernel {
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     tensorflow::Shard(workers.num_threads, workers.workers, rows,
                       CyclesPerRow(channels), compute_range);
-    OP_REQUIRES(
-        context, !out_of_memory,
-        absl::ResourceExhaustedError(
-            cpu::NoScratchMessage(type_string(), scratch_bytes, channels)));
+    OP_REQUIRES(context, !out_of_memory,
+                absl::ResourceExhaustedError(cpu::NoScratchMessage(
+                    type_string(), scratch_bytes, channels)));
   }
 
  protected:

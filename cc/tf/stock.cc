@@ -16,9 +16,18 @@
 #ifndef TFLRN_WITH_CUDA
 #define TFLRN_WITH_CUDA 0
 #endif
+#ifndef TFLRN_WITH_XLA
+#define TFLRN_WITH_XLA 0
+#endif
 #define TFLRN_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace tflrn {
+
+#if TFLRN_WITH_XLA
+// In cc/xla, whose headers nothing includes.
+void RegisterStockXlaKernels();
+#endif
+
 namespace {
 
 std::atomic<bool> accelerated{false};
@@ -43,6 +52,9 @@ TFLRN_EXPORT void tflrn_accelerate() {
   static std::once_flag once;
   std::call_once(once, [] {
     tflrn::RegisterStockKernels();
+#if TFLRN_WITH_XLA
+    tflrn::RegisterStockXlaKernels();
+#endif
     tflrn::accelerated = true;
   });
 }

@@ -13,8 +13,8 @@
 #include "cc/core/types.h"
 #include "cc/cpu/lrn_rows.h"
 #include "cc/cpu/scratch.h"
+#include "cc/cpu/share_rows.h"
 #include "cc/xla/handlers.h"
-#include "cc/xla/share_rows.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace xla::ffi {
@@ -179,7 +179,7 @@ ffi::Error Compute(ffi::ThreadPool pool, const LrnParams& params,
   const int64_t channels = buffers.channels;
   const size_t scratch_bytes = cpu::ScratchBytes(params, channels);
   std::atomic<bool> out_of_memory{false};
-  ShareRows(
+  cpu::ShareRows(
       pool, buffers.rows, Op::CyclesPerRow(channels),
       [&](int64_t begin, int64_t end) {
         const cpu::ScratchMemory scratch = cpu::AllocateScratch(scratch_bytes);

@@ -1,5 +1,5 @@
-// Tests of cc/core/float16.h against the compiler's own _Float16, over all halves,
-// and against their definition for bfloat16.
+// Tests of cc/core/float16.h against the compiler's own _Float16, over all
+// halves, and against their definition for bfloat16.
 #include "cc/core/float16.h"
 
 #include <cmath>
@@ -84,8 +84,7 @@ TEST(BFloat16Test, NarrowsToNearestEven) {
 
 TEST(BFloat16Test, ANanWhosePayloadIsCutOffStaysANan) {
   const float nan = BitCast<float>(uint32_t{0x7F800001});
-  EXPECT_TRUE(
-      std::isnan(BFloat16BitsToFloat<float>(FloatToBFloat16Bits(nan))));
+  EXPECT_TRUE(std::isnan(BFloat16BitsToFloat<float>(FloatToBFloat16Bits(nan))));
 }
 
 }  // namespace

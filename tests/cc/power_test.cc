@@ -54,8 +54,8 @@ double LargestError(float beta) {
     const long double unit =
         std::nextafter(rounded, std::numeric_limits<Scalar>::infinity()) -
         rounded;
-    largest = std::max(
-        largest, static_cast<double>(std::abs((result - exact) / unit)));
+    largest = std::max(largest,
+                       static_cast<double>(std::abs((result - exact) / unit)));
   }
   return largest;
 }

@@ -1,5 +1,6 @@
 // Tests of the choice of the instruction set (cc/cpu/targets.h). The choice is
-// made once a process, so the cases with an environment variable run in children.
+// made once a process, so the cases with an environment variable run in
+// children.
 #include "cc/cpu/targets.h"
 
 #include <algorithm>
@@ -40,18 +41,19 @@ TEST_F(TargetsTest, TheEnvironmentForcesEachSupportedOne) {
 }
 
 TEST_F(TargetsTest, AnUnknownNameIsAnErrorThatListsTheChoices) {
-  EXPECT_EXIT(PrintChoice("avx9"), ::testing::ExitedWithCode(0),
-              "error=TFLRN_CPU_TARGET is 'avx9', which is no target; choose one "
-              "of: .*baseline\\|");
+  EXPECT_EXIT(
+      PrintChoice("avx9"), ::testing::ExitedWithCode(0),
+      "error=TFLRN_CPU_TARGET is 'avx9', which is no target; choose one "
+      "of: .*baseline\\|");
 }
 
 TEST_F(TargetsTest, TheBaselineIsAlwaysThere) {
   EXPECT_EQ(SupportedTargets().back(), &kBaselineTarget);
   EXPECT_EQ(CompiledTargets().back(), &kBaselineTarget);
   for (const Target* target : SupportedTargets()) {
-    EXPECT_EQ(std::count(CompiledTargets().begin(), CompiledTargets().end(),
-                         target),
-              1);
+    EXPECT_EQ(
+        std::count(CompiledTargets().begin(), CompiledTargets().end(), target),
+        1);
   }
 }
 

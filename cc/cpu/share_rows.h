@@ -1,6 +1,6 @@
-// Shares rows over XLA's thread pool.
-#ifndef TFLRN_CC_XLA_SHARE_ROWS_H_
-#define TFLRN_CC_XLA_SHARE_ROWS_H_
+// Shares rows over a thread pool that is only told what to run, such as XLA's.
+#ifndef TFLRN_CC_CPU_SHARE_ROWS_H_
+#define TFLRN_CC_CPU_SHARE_ROWS_H_
 
 #include <algorithm>
 #include <atomic>
@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 
-namespace tflrn::xla_ops {
+namespace tflrn::cpu {
 
 // What a thread must have to do before another one is asked: the costs that
 // Eigen's thread pool, and so the ops outside of XLA, reckon with.
@@ -19,8 +19,8 @@ constexpr int64_t kCyclesPerRange = 40000;
 constexpr int64_t kRangesPerThread = 4;
 
 // Calls work(begin, end) for ranges that together are [0, rows), on the calling
-// thread and others, and returns when all are done. `ThreadPool` is
-// xla::ffi::ThreadPool.
+// thread and others, and returns when all are done. `ThreadPool` has
+// num_threads() and Schedule(task), as xla::ffi::ThreadPool has.
 //
 // The calling thread may itself be one of the pool's. So it never waits for a
 // task to start, which might be behind tasks that wait likewise: it takes
@@ -67,6 +67,6 @@ void ShareRows(ThreadPool& pool, int64_t rows, int64_t cycles_per_row,
   progress->all_done.wait(lock, [&] { return progress->done == rows; });
 }
 
-}  // namespace tflrn::xla_ops
+}  // namespace tflrn::cpu
 
-#endif  // TFLRN_CC_XLA_SHARE_ROWS_H_
+#endif  // TFLRN_CC_CPU_SHARE_ROWS_H_

@@ -1,0 +1,32 @@
+// Our XLA kernels under the names of TensorFlow's own ops, LRN and LRNGrad.
+#include "cc/xla/lrn_xla_kernels.h"
+#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "tensorflow/core/framework/kernel_def_builder.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace tflrn {
+namespace {
+
+// TensorFlow's own lowering has the priority 1.
+template <class Kernel>
+void RegisterAboveStock(const char* op) {
+  const ::tensorflow::KernelDef* const definition =
+      ::tensorflow::KernelDefBuilder(op)
+          .Device(::tensorflow::DEVICE_CPU_XLA_JIT)
+          .Priority(2)
+          .Build();
+  ::tensorflow::kernel_factory::OpKernelRegistrar(
+      definition, "tflrn",
+      [](::tensorflow::OpKernelConstruction* context)
+          -> ::tensorflow::OpKernel* { return new Kernel(context); });
+}
+
+}  // namespace
+
+// Declared in cc/tf/stock.cc, which calls it once.
+void RegisterStockXlaKernels() {
+  RegisterAboveStock<xla_ops::LrnXlaOp>("LRN");
+  RegisterAboveStock<xla_ops::LrnGradXlaOp>("LRNGrad");
+}
+
+}  // namespace tflrn
