@@ -3,14 +3,15 @@
 //
 //   TFLRN_TARGET        the name of the Target (targets.h) to define
 //   TFLRN_TARGET_NAME   its name for users
-//   TFLRN_TARGET_ISA    the instruction sets for the compiler, if not the
-//   default TFLRN_VECTOR_BYTES  the size of a vector
+//   TFLRN_TARGET_ISA    instruction sets, if not the compiler's default
+//   TFLRN_VECTOR_BYTES  the size of a vector
 //
 // Vectors are the compiler's own (the vector_size attribute of GCC and Clang).
-// Against the alternatives: they need no dependency and no intrinsics, give the
-// same code on x86-64 and AArch64, and unlike loops left to the vectorizer they
-// do not lose their speed silently. Highway is not on PyPI, so that pip could
-// not install it; std::experimental::simd has no Clang support to rely on.
+// Against the alternatives: they need no dependency, and no intrinsics but for
+// two operations that the language has no name for; they serve x86-64 and
+// AArch64 alike; and unlike loops left to the vectorizer they do not lose their
+// speed silently. Highway is not on PyPI, so that pip could not install it;
+// std::experimental::simd has no Clang support to rely on.
 //
 // Each kernel passes three times over a block of rows that stays in L1:
 // squares; norms and the terms of the gradient; their window sums and the

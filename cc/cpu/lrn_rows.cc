@@ -58,7 +58,7 @@ void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
                              channels, scratch);
 }
 
-// Some 5 and 8 cycles an element were measured with AVX2.
+// About what AVX2 takes an element where the memory is not what limits it.
 int64_t LrnCyclesPerRow(int64_t channels) { return 5 * channels; }
 int64_t LrnGradCyclesPerRow(int64_t channels) { return 8 * channels; }
 int64_t LrnGradGradCyclesPerRow(int64_t channels) { return 16 * channels; }

@@ -29,8 +29,7 @@ namespace tflrn::cpu {
 
 constexpr size_t kScratchAlignment = 64;
 
-// Enough for any of the functions below. O(channels), and at least one cache
-// level smaller than L1 for rows that are.
+// Enough for any of the functions below. O(channels).
 size_t ScratchBytes(const LrnParams& params, int64_t channels);
 
 // y_j = x_j * norm_j^-beta
