@@ -41,7 +41,7 @@ struct LrnCoefficients {
   Scalar alpha;
   Scalar beta;
   Scalar two_alpha;
-  Scalar two_alpha_beta;
+  Scalar minus_two_alpha_beta;
   PowerParams<Scalar> power;
 };
 
@@ -52,8 +52,8 @@ TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
   c.alpha = params.alpha;
   c.beta = params.beta;
   c.two_alpha = static_cast<Scalar>(2.0 * double{params.alpha});
-  c.two_alpha_beta =
-      static_cast<Scalar>(2.0 * double{params.alpha} * double{params.beta});
+  c.minus_two_alpha_beta =
+      static_cast<Scalar>(-2.0 * double{params.alpha} * double{params.beta});
   c.power = MakePowerParams<Scalar>(params.beta);
   return c;
 }
@@ -83,7 +83,7 @@ TFLRN_INLINE V GradTerm(V dy, V y, V norm) {
 template <class V, class Scalar>
 TFLRN_INLINE V Grad(V direct, V x, V window_sum_of_terms,
                     const LrnCoefficients<Scalar>& c) {
-  return MultiplyAdd(-(x * c.two_alpha_beta), window_sum_of_terms, direct);
+  return MultiplyAdd(x * c.minus_two_alpha_beta, window_sum_of_terms, direct);
 }
 
 // d_dy_j, with window_sum = P_j.
@@ -91,31 +91,31 @@ template <class V, class Scalar>
 TFLRN_INLINE V GradGradDy(V u, V y, V norm, V power, V window_sum,
                           const LrnCoefficients<Scalar>& c) {
   const V direct = u * power;
-  return MultiplyAdd(-(y / norm * c.two_alpha_beta), window_sum, direct);
+  return MultiplyAdd(y / norm * c.minus_two_alpha_beta, window_sum, direct);
 }
 
 // d_y_j, with window_sum = P_j.
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradY(V dy, V norm, V window_sum,
                          const LrnCoefficients<Scalar>& c) {
-  return dy == V{} ? V{} : -(dy / norm * c.two_alpha_beta * window_sum);
+  return dy == V{} ? V{} : dy / norm * c.minus_two_alpha_beta * window_sum;
 }
 
 // The summand of the second window sum of d_x, with window_sum = P_j.
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradTerm(V u, V dy, V y, V norm, V power, V window_sum,
                             const LrnCoefficients<Scalar>& c) {
-  const V second = u * power * c.beta;
-  const V inner = MultiplyAdd(y / norm * c.two_alpha_beta, window_sum, -second);
-  return dy == V{} ? V{} : dy / norm * inner;
+  const V minus_inner = MultiplyAdd(y / norm * c.minus_two_alpha_beta,
+                                    window_sum, u * power * c.beta);
+  return dy == V{} ? V{} : -dy / norm * minus_inner;
 }
 
 // d_x_m, with the window sums of GradTerm and GradGradTerm.
 template <class V, class Scalar>
 TFLRN_INLINE V GradGradX(V u, V x, V sum_of_terms, V sum_of_second_terms,
                          const LrnCoefficients<Scalar>& c) {
-  const V first = u * c.two_alpha_beta * sum_of_terms;
-  return MultiplyAdd(x * c.two_alpha, sum_of_second_terms, -first);
+  const V first = u * c.minus_two_alpha_beta * sum_of_terms;
+  return MultiplyAdd(x * c.two_alpha, sum_of_second_terms, first);
 }
 
 }  // namespace tflrn

@@ -1,4 +1,4 @@
-// Tests of cc/core/float16.h against the compiler's own _Float16, over all
+// Tests of cc/core/float16.h against the compiler's own type, over all
 // halves, and against their definition for bfloat16.
 #include "cc/core/float16.h"
 
@@ -12,7 +12,14 @@
 namespace tflrn {
 namespace {
 
-float HalfByCompiler(uint16_t bits) { return BitCast<_Float16>(bits); }
+// GCC 12 has the one name on x86-64 and the other on AArch64.
+#ifdef __aarch64__
+using CompilersHalf = __fp16;
+#else
+using CompilersHalf = _Float16;
+#endif
+
+float HalfByCompiler(uint16_t bits) { return BitCast<CompilersHalf>(bits); }
 
 TEST(HalfTest, WidensEveryValueExactly) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
@@ -31,7 +38,7 @@ void ExpectRoundsToHalf(float value) {
   if (std::isnan(value)) {
     EXPECT_TRUE(std::isnan(HalfByCompiler(static_cast<uint16_t>(bits))));
   } else {
-    const auto expected = BitCast<uint16_t>(static_cast<_Float16>(value));
+    const auto expected = BitCast<uint16_t>(static_cast<CompilersHalf>(value));
     EXPECT_EQ(bits, expected) << value;
   }
 }
