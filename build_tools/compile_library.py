@@ -2,7 +2,7 @@
 
 CXX, CXXFLAGS, LDFLAGS   the compiler (g++, else clang++) and more flags
 TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
-                         they are built where there is an nvcc
+                         without, since they have not run on a GPU yet
 TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
 NVCC                     the nvcc to use
 """
@@ -43,11 +43,15 @@ FLAGS = (
     "-Wextra",
     f"-ffile-prefix-map={ROOT}=.",
 )
+# --fmad=false is nvcc's -ffp-contract=off. The device calls constexpr functions of the
+# host, std::numeric_limits among them: --expt-relaxed-constexpr.
 NVCC_FLAGS = (
     "-x=cu",
     "-O3",
     "-std=c++17",
     "-DNDEBUG",
+    "--fmad=false",
+    "--expt-relaxed-constexpr",
     "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall",
     "--threads=0",
 )
@@ -106,8 +110,8 @@ def find_cuda() -> tuple[Cuda | None, str]:
     wish = os.environ.get("TFLRN_CUDA", "")
     if wish not in ("", "0", "1"):
         raise SystemExit(f"error: TFLRN_CUDA is 0 or 1, not {wish!r}")
-    if wish == "0":
-        return None, "left out (TFLRN_CUDA=0)"
+    if wish != "1":
+        return None, "GPU kernels are left out; TFLRN_CUDA=1 builds them"
 
     chosen = os.environ.get("NVCC")
     nvcc = next(filter(None, map(shutil.which, [chosen] if chosen else NVCC)), None)
@@ -117,9 +121,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
             if nvcc is None
             else f"{nvcc} found, but this source has no GPU kernels"
         )
-        if wish == "1":
-            raise SystemExit(f"error: TFLRN_CUDA=1, but {why}")
-        return None, why
+        raise SystemExit(f"error: TFLRN_CUDA=1, but {why}")
 
     known = re.findall(r"compute_(\w+)", _output([nvcc, "--list-gpu-arch"]))
     wanted = os.environ.get("TFLRN_CUDA_ARCHS", "").strip()

@@ -239,10 +239,10 @@ def test_fit_is_compiled_by_xla(
 
 
 @pytest.mark.parametrize("xla", [False, True])
-@pytest.mark.parametrize("cuda_archs", [None, "90"])
+@pytest.mark.parametrize("cuda_archs", [None, ["90"]])
 @pytest.mark.parametrize("gpus", [[], ["GPU:0"]])
 def test_auto_asks_for_xla_only_where_there_are_kernels(
-    xla: bool, cuda_archs: str | None, gpus: list, monkeypatch: pytest.MonkeyPatch
+    xla: bool, cuda_archs: list | None, gpus: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One layer that is marked as unfit turns "auto" into False."""
     info = {"xla": xla, "cuda_archs": cuda_archs}

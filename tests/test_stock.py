@@ -458,3 +458,29 @@ def test_environment_variable_declines_too(child: Callable, fake_gpu: Path) -> N
     )
     assert result.stdout == "False\n", result.stderr
     assert result.stderr.count("TFLRN_ACCELERATE=1 has no effect") == 1
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(gpu: str, process: Callable) -> None:
+    """Without being told, and for the types that only our kernels have there."""
+    output = process(
+        """
+    import tensorflow_lrn_grad as tlg
+    tlg.accelerate()
+    with_xla = [{"jit_compile": True}] if tlg.build_info()["xla"] else []
+    for dtype in (tf.float32, tf.half, tf.bfloat16):
+        d, image, out = (tf.cast(t, dtype) for t in (dy, x, y))
+        ours = tlg.lrn(image, **attributes), tlg.lrn_grad(d, image, out, **attributes)
+
+        def both(d, image, out):
+            return stock_lrn(image), stock_lrn_grad(d, image, out)
+
+        calls = [both, *(tf.function(both, **options) for options in [{}, *with_xla])]
+        for call in calls:
+            for result, expected in zip(call(d, image, out), ours):
+                assert "GPU:0" in result.device
+                assert same_bits(result, expected)
+    print("done")
+    """
+    )
+    assert output == "done\n"

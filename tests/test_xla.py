@@ -83,14 +83,16 @@ def assert_compiled_as_outside(p: Params, tensors: list[tf.Tensor]) -> None:
 @dtypes
 @pytest.mark.parametrize("channels, p", oracle_cases(), ids=case_id)
 def test_bits(
-    channels: int, p: Params, dtype: np.dtype, rng: np.random.Generator
+    device: str, channels: int, p: Params, dtype: np.dtype, rng: np.random.Generator
 ) -> None:
     assert_compiled_as_outside(p, operands(rng, shape_for(channels), dtype))
 
 
 @dtypes
 @pytest.mark.parametrize("dimension", range(4))
-def test_empty(dimension: int, dtype: np.dtype, rng: np.random.Generator) -> None:
+def test_empty(
+    device: str, dimension: int, dtype: np.dtype, rng: np.random.Generator
+) -> None:
     shape = [2, 3, 4, 5]
     shape[dimension] = 0
     assert_compiled_as_outside(P, operands(rng, tuple(shape), dtype))
@@ -105,17 +107,21 @@ def test_empty(dimension: int, dtype: np.dtype, rng: np.random.Generator) -> Non
     ],
     ids=["radius", "denormal", "largest"],
 )
-def test_attributes_arrive_exactly(p: Params, rng: np.random.Generator) -> None:
+def test_attributes_arrive_exactly(
+    device: str, p: Params, rng: np.random.Generator
+) -> None:
     assert_compiled_as_outside(p, operands(rng, (1, 2, 3, 17), FLOAT32))
 
 
-def test_they_are_calls_of_our_handlers(rng: np.random.Generator) -> None:
+def test_they_are_calls_of_our_handlers(device: str, rng: np.random.Generator) -> None:
     text = hlo(compiled(all_ops(P)), *operands(rng, (1, 2, 3, 8), FLOAT32))
     for handler in HANDLERS:
         assert f'custom_call_target="{handler}"' in text
 
 
-def test_other_layouts_are_made_row_major(rng: np.random.Generator) -> None:
+def test_other_layouts_are_made_row_major(
+    device: str, rng: np.random.Generator
+) -> None:
     """XLA would rather hand a transposed tensor on as it lies in memory."""
     x = tf.constant(rng.normal(size=(2, 6, 5, 4)).astype(FLOAT32))
 
@@ -126,7 +132,7 @@ def test_other_layouts_are_made_row_major(rng: np.random.Generator) -> None:
     assert_same_bits(compiled(function)(x), function(x))
 
 
-def test_inside_of_other_work(rng: np.random.Generator) -> None:
+def test_inside_of_other_work(device: str, rng: np.random.Generator) -> None:
     """In a loop, in a branch, beside and between fused operations."""
     x = tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(FLOAT32))
 
@@ -142,7 +148,7 @@ def test_inside_of_other_work(rng: np.random.Generator) -> None:
 
 
 @dtypes
-def test_gradients(dtype: np.dtype, rng: np.random.Generator) -> None:
+def test_gradients(device: str, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Through a compiled function, and of a function that is compiled whole."""
     x, dy, u = (
         tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(dtype)) for _ in range(3)
@@ -193,7 +199,9 @@ def test_gradients(dtype: np.dtype, rng: np.random.Generator) -> None:
     ],
     ids=str,
 )
-def test_bad_shapes_are_errors_of_the_compilation(shapes: list[tuple]) -> None:
+def test_bad_shapes_are_errors_of_the_compilation(
+    device: str, shapes: list[tuple]
+) -> None:
     """With the words that the op has outside of XLA."""
     tensors = [tf.ones(shape) for shape in shapes]
     with pytest.raises(tf.errors.InvalidArgumentError) as outside:
@@ -208,7 +216,7 @@ def test_bad_shapes_are_errors_of_the_compilation(shapes: list[tuple]) -> None:
     assert said in inside.value.message
 
 
-def test_every_batch_size(rng: np.random.Generator) -> None:
+def test_every_batch_size(device: str, rng: np.random.Generator) -> None:
     signature = [tf.TensorSpec([None, None, None, 7], tf.float32)] * 4
     function = compiled(all_ops(P), input_signature=signature)
     for batch in (1, 5, 2, 0, 5):
@@ -218,7 +226,7 @@ def test_every_batch_size(rng: np.random.Generator) -> None:
     assert function.experimental_get_tracing_count() == 1
 
 
-def test_a_size_that_depends_on_values(rng: np.random.Generator) -> None:
+def test_a_size_that_depends_on_values(device: str, rng: np.random.Generator) -> None:
     """XLA computes such tensors in the largest size that they may have."""
     x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
 
@@ -251,7 +259,7 @@ ATTRIBUTES = {
 
 
 def call_handler(
-    attributes: dict[str, str], x: tf.Tensor, element_type: str = "f32"
+    device: str, attributes: dict[str, str], x: tf.Tensor, element_type: str = "f32"
 ) -> tf.Tensor:
     """A program of somebody else's that calls LRN's handler."""
     shape = "x".join([*map(str, x.shape), element_type])
@@ -272,7 +280,7 @@ def call_handler(
             module=program,
             Sout=[x.shape],
             Tout=[x.dtype],
-            platforms=["CPU"],
+            platforms=["CPU" if device == "CPU:0" else "CUDA"],
             dim_args_spec=[],
             has_token_input_output=False,
             function_list=[],
@@ -283,9 +291,11 @@ def call_handler(
     return function(x)
 
 
-def test_a_handler_called_by_another_program(rng: np.random.Generator) -> None:
+def test_a_handler_called_by_another_program(
+    device: str, rng: np.random.Generator
+) -> None:
     x = tf.constant(rng.normal(size=(1, 2, 3, 8)).astype(FLOAT32))
-    assert_same_bits(call_handler(ATTRIBUTES, x), tlg.lrn(x))
+    assert_same_bits(call_handler(device, ATTRIBUTES, x), tlg.lrn(x))
 
 
 @pytest.mark.parametrize(
@@ -298,21 +308,23 @@ def test_a_handler_called_by_another_program(rng: np.random.Generator) -> None:
         ({"gamma": "1.0 : f32"}, "attributes that are not its own"),
     ],
 )
-def test_handlers_check_their_attributes(wrong: dict[str, str], message: str) -> None:
+def test_handlers_check_their_attributes(
+    device: str, wrong: dict[str, str], message: str
+) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        call_handler({**ATTRIBUTES, **wrong}, tf.ones((1, 1, 1, 4)))
+        call_handler(device, {**ATTRIBUTES, **wrong}, tf.ones((1, 1, 1, 4)))
     name = next(iter(wrong))
     if name in ATTRIBUTES:
         fewer = {k: v for k, v in ATTRIBUTES.items() if k != name}
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"attribute {name}"):
-            call_handler(fewer, tf.ones((1, 1, 1, 4)))
+            call_handler(device, fewer, tf.ones((1, 1, 1, 4)))
 
 
-def test_handlers_check_their_buffers() -> None:
+def test_handlers_check_their_buffers(device: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="must have rank 4"):
-        call_handler(ATTRIBUTES, tf.ones((2, 4)))
+        call_handler(device, ATTRIBUTES, tf.ones((2, 4)))
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be of type F16"):
-        call_handler(ATTRIBUTES, tf.ones((1, 1, 2, 4), tf.int32), "i32")
+        call_handler(device, ATTRIBUTES, tf.ones((1, 1, 2, 4), tf.int32), "i32")
 
 
 AUTO_CLUSTERING = """
@@ -398,7 +410,7 @@ THREADS = """
 def test_rows_are_shared_over_xla_s_threads(child: Callable) -> None:
     digests, shares = [], []
     for threads in (1, 2, 7):
-        result = child(THREADS, threads)
+        result = child(THREADS, threads, CUDA_VISIBLE_DEVICES="-1")
         assert result.returncode == 0, result.stderr
         digest, share = result.stdout.split()
         digests.append(digest)

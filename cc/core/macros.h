@@ -1,4 +1,4 @@
-// The attribute of every function in cc/core.
+// The attribute of every function in cc/core, and a loop to be unrolled.
 //
 // The functions of this folder are compiled again for each instruction set and
 // for the device. Two copies of one inline function that were compiled with
@@ -9,8 +9,10 @@
 
 #ifdef __CUDACC__
 #define TFLRN_INLINE static __host__ __device__ __forceinline__
+#define TFLRN_UNROLL _Pragma("unroll")
 #else
 #define TFLRN_INLINE static inline __attribute__((always_inline))
+#define TFLRN_UNROLL _Pragma("GCC unroll 64")
 #endif
 
 #endif  // TFLRN_CC_CORE_MACROS_H_

@@ -24,54 +24,64 @@
 
 namespace tflrn {
 
-// The polynomials are minimax fits by tools/fit_power_polynomials.py, lowest
-// power first.
+// Coefficients, lowest power first. A value, since device code has no static
+// arrays of host code; inlined, it is no memory but constants.
+template <class Scalar, int kCount>
+struct Polynomial {
+  Scalar c[kCount];
+};
+
+// Minimax fits by tools/fit_power_polynomials.py.
 template <class Scalar>
 struct PowerPolynomials;
 
 template <>
 struct PowerPolynomials<float> {
   // log2(1 + f) / f, largest error of log2(1 + f): 2^-27.2.
-  static constexpr float kLog2[] = {
-      1.4426948685322087405f,  -0.72134712856039277692f,
-      0.48092253055966334705f, -0.36072119293681504753f,
-      0.28765663973483523540f, -0.23851943402489989267f,
-      0.21737963319885987920f, -0.21030356348932603596f,
-      0.12541221240168042931f};
+  TFLRN_INLINE constexpr Polynomial<float, 9> Log2() {
+    return {{1.4426948685322087405f, -0.72134712856039277692f,
+             0.48092253055966334705f, -0.36072119293681504753f,
+             0.28765663973483523540f, -0.23851943402489989267f,
+             0.21737963319885987920f, -0.21030356348932603596f,
+             0.12541221240168042931f}};
+  }
   // 2^g, largest error: 2^-29.0. 1 at g = 0.
-  static constexpr float kExp2[] = {
-      0.99999999991902289634f,   0.69314720671046149751f,
-      0.24022651504634479611f,   0.055503272141882673127f,
-      0.0096179945572659748752f, 0.0013400432202262128778f,
-      0.00015478012051633970046f};
+  TFLRN_INLINE constexpr Polynomial<float, 7> Exp2() {
+    return {{0.99999999991902289634f, 0.69314720671046149751f,
+             0.24022651504634479611f, 0.055503272141882673127f,
+             0.0096179945572659748752f, 0.0013400432202262128778f,
+             0.00015478012051633970046f}};
+  }
 };
 
 template <>
 struct PowerPolynomials<double> {
   // log2(1 + f) / f, largest error of log2(1 + f): 2^-56.2.
-  static constexpr double kLog2[] = {
-      1.4426950408889640602,   -0.72134752044447937475,
-      0.48089834696257650486,  -0.36067376022277185046,
-      0.28853900825260728045,  -0.24044917347667599884,
-      0.20609928538835399225,  -0.18033687498833684512,
-      0.16029972271204070229,  -0.14426993708492152977,
-      0.13114709103274841394,  -0.12020852757257441577,
-      0.11107955172868569320,  -0.10337007455163185692,
-      0.095402543538771255588, -0.086647491967271096914,
-      0.086244253323537365927, -0.099407533785632441359,
-      0.092497746093155105943, -0.040786794635529717639};
+  TFLRN_INLINE constexpr Polynomial<double, 20> Log2() {
+    return {{1.4426950408889640602,   -0.72134752044447937475,
+             0.48089834696257650486,  -0.36067376022277185046,
+             0.28853900825260728045,  -0.24044917347667599884,
+             0.20609928538835399225,  -0.18033687498833684512,
+             0.16029972271204070229,  -0.14426993708492152977,
+             0.13114709103274841394,  -0.12020852757257441577,
+             0.11107955172868569320,  -0.10337007455163185692,
+             0.095402543538771255588, -0.086647491967271096914,
+             0.086244253323537365927, -0.099407533785632441359,
+             0.092497746093155105943, -0.040786794635529717639}};
+  }
   // 2^g, largest error: 2^-58.2. 1 at g = 0.
-  static constexpr double kExp2[] = {
-      0.99999999999999999693,    0.69314718055994530745,
-      0.24022650695910159583,    0.055504108664821770974,
-      0.0096181291075872513229,  0.0013333558146374229193,
-      0.00015403530463730507788, 0.000015252733871035047011,
-      1.3215432533051207000e-6,  1.0178045296297350001e-7,
-      7.0741947603460924241e-9,  4.4575330427597324399e-10};
+  TFLRN_INLINE constexpr Polynomial<double, 12> Exp2() {
+    return {{0.99999999999999999693, 0.69314718055994530745,
+             0.24022650695910159583, 0.055504108664821770974,
+             0.0096181291075872513229, 0.0013333558146374229193,
+             0.00015403530463730507788, 0.000015252733871035047011,
+             1.3215432533051207000e-6, 1.0178045296297350001e-7,
+             7.0741947603460924241e-9, 4.4575330427597324399e-10}};
+  }
 };
 
 // The largest power of two below `count`, which is 2 or more.
-constexpr int SplitAt(int count) {
+TFLRN_INLINE constexpr int SplitAt(int count) {
   int half = 1;
   while (2 * half < count) half *= 2;
   return half;
@@ -80,28 +90,30 @@ constexpr int SplitAt(int count) {
 // Sum of c[kFirst + k] z^k over kCount coefficients by Estrin's scheme, whose
 // halves do not wait for each other. powers: z, z^2, z^4, z^8, z^16.
 template <int kFirst, int kCount, class V, class Scalar, int kSize>
-TFLRN_INLINE V EvaluateByHalves(const Scalar (&c)[kSize],
+TFLRN_INLINE V EvaluateByHalves(const Polynomial<Scalar, kSize>& polynomial,
                                 const V (&powers)[5]) {
   if constexpr (kCount == 1) {
-    return V{} + c[kFirst];
+    return V{} + polynomial.c[kFirst];
   } else {
     constexpr int kHalf = SplitAt(kCount);
-    const V low = EvaluateByHalves<kFirst, kHalf>(c, powers);
-    const V high = EvaluateByHalves<kFirst + kHalf, kCount - kHalf>(c, powers);
+    const V low = EvaluateByHalves<kFirst, kHalf>(polynomial, powers);
+    const V high =
+        EvaluateByHalves<kFirst + kHalf, kCount - kHalf>(polynomial, powers);
     return MultiplyAdd(high, powers[__builtin_ctz(kHalf)], low);
   }
 }
 
 // c[0] + c[1] z + c[2] z^2 + ...
 template <class V, class Scalar, int kCount>
-TFLRN_INLINE V EvaluatePolynomial(const Scalar (&c)[kCount], V z) {
+TFLRN_INLINE V EvaluatePolynomial(const Polynomial<Scalar, kCount>& polynomial,
+                                  V z) {
   if constexpr (kCount < 10) {
     // Horner's scheme has the fewest operations. High powers of z, as below,
     // would be denormal floats, each of which costs 150 cycles.
-    V sum = V{} + c[kCount - 1];
-#pragma GCC unroll 16
+    V sum = V{} + polynomial.c[kCount - 1];
+    TFLRN_UNROLL
     for (int k = kCount - 2; k >= 0; --k) {
-      sum = MultiplyAdd(sum, z, V{} + c[k]);
+      sum = MultiplyAdd(sum, z, V{} + polynomial.c[k]);
     }
     return sum;
   } else {
@@ -109,8 +121,8 @@ TFLRN_INLINE V EvaluatePolynomial(const Scalar (&c)[kCount], V z) {
     // looks ahead. The first coefficient comes last, for a smaller error.
     const V z2 = z * z, z4 = z2 * z2, z8 = z4 * z4;
     const V powers[] = {z, z2, z4, z8, z8 * z8};
-    return MultiplyAdd(EvaluateByHalves<1, kCount - 1>(c, powers), z,
-                       V{} + c[0]);
+    return MultiplyAdd(EvaluateByHalves<1, kCount - 1>(polynomial, powers), z,
+                       V{} + polynomial.c[0]);
   }
 }
 
@@ -186,7 +198,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   const V m = BitCast<V>(Int(bits - (above & Format::kExponentMask)));
   const V e = LaneTraits<V>::FromInt((above >> kShift) + exponent_shift);
   const V f = m - Scalar(1);
-  const V log2_m = f * EvaluatePolynomial(Polynomials::kLog2, f);
+  const V log2_m = f * EvaluatePolynomial(Polynomials::Log2(), f);
 
   const V high = e * p.minus_beta_high;
   const V low = MultiplyAdd(e, V{} + p.minus_beta_low, log2_m * p.minus_beta);
@@ -203,7 +215,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
     g = g < Scalar(-1) ? V{} - Scalar(1) : g;
     g = g > Scalar(1) ? V{} + Scalar(1) : g;
   }
-  const V two_to_g = EvaluatePolynomial(Polynomials::kExp2, g);
+  const V two_to_g = EvaluatePolynomial(Polynomials::Exp2(), g);
 
   if constexpr (kPlain) {
     // Shifted left, the bits of the rounder fall off the end.

@@ -1,6 +1,7 @@
 // What the library was built with, for Python to read through ctypes.
 #include <string>
 
+#include "absl/strings/str_replace.h"
 #include "cc/cpu/targets.h"
 
 #ifndef TFLRN_CUDA_ARCHS
@@ -20,14 +21,16 @@ std::string BuildInfo() {
   for (const cpu::Target* target : cpu::CompiledTargets()) {
     targets += (targets.empty() ? "" : ", ") + Quoted(target->name);
   }
-  const std::string cuda = TFLRN_CUDA_ARCHS;
+  const std::string archs =
+      absl::StrReplaceAll(TFLRN_CUDA_ARCHS, {{",", "\", \""}});
   std::string info = "{";
   info += "\"version\": " + Quoted(TFLRN_VERSION) + ", ";
   info += "\"tensorflow\": " + Quoted(TFLRN_TF_VERSION) + ", ";
   info += "\"compiler\": " + Quoted(__VERSION__) + ", ";
   info += "\"cpu_targets\": [" + targets + "], ";
   info += "\"cpu_target\": " + Quoted(cpu::ActiveTarget().name) + ", ";
-  info += "\"cuda_archs\": " + (cuda.empty() ? "null" : Quoted(cuda)) + ", ";
+  info += "\"cuda_archs\": " +
+          (archs.empty() ? "null" : "[" + Quoted(archs) + "]") + ", ";
   info += "\"xla\": " + std::string(TFLRN_WITH_XLA ? "true" : "false");
   return info + "}";
 }

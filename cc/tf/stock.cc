@@ -51,7 +51,10 @@ bool HasUnservedGpus() {
 TFLRN_EXPORT void tflrn_accelerate() {
   static std::once_flag once;
   std::call_once(once, [] {
-    tflrn::RegisterStockKernels();
+    tflrn::RegisterStockCpuKernels();
+#if TFLRN_WITH_CUDA
+    tflrn::RegisterStockGpuKernels();
+#endif
 #if TFLRN_WITH_XLA
     tflrn::RegisterStockXlaKernels();
 #endif

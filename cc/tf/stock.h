@@ -4,12 +4,13 @@
 
 namespace tflrn {
 
-// Registers the kernels above TensorFlow's, for every type that its ops allow.
-// Call it once: TensorFlow cannot choose between two kernels of one priority.
+// Register the kernels above TensorFlow's, for every type that its ops allow.
+// Call them once: TensorFlow cannot choose between two kernels of one priority.
 //
 // Priorities also decide where a graph's ops are placed: all devices that have
 // kernels of these names need ours, or LRN would leave the others.
-void RegisterStockKernels();
+void RegisterStockCpuKernels();
+void RegisterStockGpuKernels();  // In a library that is built with CUDA.
 
 }  // namespace tflrn
 

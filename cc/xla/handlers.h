@@ -1,6 +1,6 @@
 // What the XLA kernels (lrn_xla_kernels.cc), which run when a function is
-// compiled, and the FFI handlers (lrn_handlers.cc), which run when the compiled
-// function is called, agree on.
+// compiled, and the FFI handlers (host_handlers.cc, cuda_handlers.cc), which
+// run when the compiled function is called, agree on.
 //
 // A name carries a version: a compiled program that was saved names the handler
 // that it was compiled for. Whoever changes the operands, the results or the

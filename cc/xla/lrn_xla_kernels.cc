@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "cc/core/lanes.h"
 #include "cc/core/lrn_params.h"
@@ -130,6 +131,18 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
   }
 }
 
+absl::Span<const absl::string_view> XlaDevices() {
+  // Where there are no handlers for GPUs there is no kernel either: then the
+  // compilation for a GPU says so, instead of failing in its middle.
+  static const absl::string_view devices[] = {
+      tensorflow::DEVICE_CPU_XLA_JIT,
+#if TFLRN_WITH_CUDA
+      tensorflow::DEVICE_GPU_XLA_JIT,
+#endif
+  };
+  return devices;
+}
+
 LrnXlaOp::LrnXlaOp(OpKernelConstruction* context)
     : CustomCallOp(context, kLrnHandler, kLrnInputs) {}
 
@@ -139,10 +152,8 @@ LrnGradXlaOp::LrnGradXlaOp(OpKernelConstruction* context)
 LrnGradGradXlaOp::LrnGradGradXlaOp(OpKernelConstruction* context)
     : CustomCallOp(context, kLrnGradGradHandler, kLrnGradGradInputs) {}
 
-// For the CPU alone: there are no handlers for the GPU yet, and without a
-// kernel the compilation for a GPU says so instead of failing in its middle.
 #define TFLRN_REGISTER_XLA_OP(name, Kernel) \
-  REGISTER_XLA_OP(Name(name).Device(tensorflow::DEVICE_CPU_XLA_JIT), Kernel)
+  REGISTER_XLA_OP(Name(name).Device(XlaDevices()), Kernel)
 TFLRN_REGISTER_XLA_OP("TFLRN>LRN", LrnXlaOp);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", LrnGradXlaOp);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", LrnGradGradXlaOp);

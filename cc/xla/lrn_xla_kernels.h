@@ -6,11 +6,15 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "cc/core/lrn_params.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 
 namespace tflrn::xla_ops {
+
+// The devices of XLA that the kernels are for.
+absl::Span<const absl::string_view> XlaDevices();
 
 // The part that the ops have in common.
 class CustomCallOp : public tensorflow::XlaOpKernel {

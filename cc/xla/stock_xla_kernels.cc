@@ -1,6 +1,8 @@
 // Our XLA kernels under the names of TensorFlow's own ops, LRN and LRNGrad.
+#include <string>
+
+#include "absl/strings/string_view.h"
 #include "cc/xla/lrn_xla_kernels.h"
-#include "tensorflow/compiler/tf2xla/xla_op_registry.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -10,15 +12,17 @@ namespace {
 // TensorFlow's own lowering has the priority 1.
 template <class Kernel>
 void RegisterAboveStock(const char* op) {
-  const ::tensorflow::KernelDef* const definition =
-      ::tensorflow::KernelDefBuilder(op)
-          .Device(::tensorflow::DEVICE_CPU_XLA_JIT)
-          .Priority(2)
-          .Build();
-  ::tensorflow::kernel_factory::OpKernelRegistrar(
-      definition, "tflrn",
-      [](::tensorflow::OpKernelConstruction* context)
-          -> ::tensorflow::OpKernel* { return new Kernel(context); });
+  for (const absl::string_view device : xla_ops::XlaDevices()) {
+    const ::tensorflow::KernelDef* const definition =
+        ::tensorflow::KernelDefBuilder(op)
+            .Device(std::string(device).c_str())
+            .Priority(2)
+            .Build();
+    ::tensorflow::kernel_factory::OpKernelRegistrar(
+        definition, "tflrn",
+        [](::tensorflow::OpKernelConstruction* context)
+            -> ::tensorflow::OpKernel* { return new Kernel(context); });
+  }
 }
 
 }  // namespace

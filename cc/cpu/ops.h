@@ -1,0 +1,56 @@
+// The functions of lrn_rows.h, chosen by the type of the op.
+#ifndef TFLRN_CC_CPU_OPS_H_
+#define TFLRN_CC_CPU_OPS_H_
+
+#include <cstdint>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/ops.h"
+#include "cc/cpu/lrn_rows.h"
+#include "cc/cpu/scratch.h"
+
+namespace tflrn::cpu {
+
+template <class T>
+void Compute(const LrnParams& params, const RowTensors<Lrn, T>& t,
+             void* scratch) {
+  LrnRows(params, t.in[0], t.out[0], t.rows, t.channels, scratch);
+}
+
+template <class T>
+void Compute(const LrnParams& params, const RowTensors<LrnGrad, T>& t,
+             void* scratch) {
+  LrnGradRows(params, t.in[0], t.in[1], t.in[2], t.out[0], t.rows, t.channels,
+              scratch);
+}
+
+template <class T>
+void Compute(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
+             void* scratch) {
+  LrnGradGradRows(params, t.in[0], t.in[1], t.in[2], t.in[3], t.out[0],
+                  t.out[1], t.out[2], t.rows, t.channels, scratch);
+}
+
+// With scratch memory of its own; false if there is none left.
+template <class Op, class T>
+bool Compute(const LrnParams& params, const RowTensors<Op, T>& tensors) {
+  const ScratchMemory scratch =
+      AllocateScratch(ScratchBytes(params, tensors.channels));
+  if (scratch == nullptr) return false;
+  Compute(params, tensors, scratch.get());
+  return true;
+}
+
+inline int64_t CyclesPerRow(Lrn, int64_t channels) {
+  return LrnCyclesPerRow(channels);
+}
+inline int64_t CyclesPerRow(LrnGrad, int64_t channels) {
+  return LrnGradCyclesPerRow(channels);
+}
+inline int64_t CyclesPerRow(LrnGradGrad, int64_t channels) {
+  return LrnGradGradCyclesPerRow(channels);
+}
+
+}  // namespace tflrn::cpu
+
+#endif  // TFLRN_CC_CPU_OPS_H_

@@ -1,0 +1,72 @@
+// Local Response Normalization and its gradients on a GPU: what cc/tf and
+// cc/xla call. No header of CUDA is needed to include this one.
+//
+// A tensor is `rows` rows of `channels` contiguous values. Rows are
+// independent, and each output value depends on its row alone: the same inputs
+// give the same bits in every run, at every place in the tensor.
+//
+// T          Half, BFloat16, float, double. The 16-bit types are computed in
+//            float and rounded once.
+// params     valid (ValidateParams).
+// Pointers   are of device memory, and need the alignment of T only; 16 bytes
+//            is faster. The output may be the same buffer as any one of the
+//            inputs; otherwise buffers must not overlap. They are not read
+//            where there are no elements.
+// workspace  WorkspaceBytes bytes of device memory, aligned to 16 bytes, until
+//            the work is done. Its contents do not matter.
+// stream     of the current device. The functions return before the work is
+//            done; they allocate nothing and wait for nothing.
+// Returned   is a cudaError_t, 0 for success; ErrorMessage has its text. What
+//            fails later is reported by the stream.
+// Error      as in cc/cpu/lrn_rows.h: float and double at most (number of
+//            summands + 8) eps of the sum of the magnitudes of the terms.
+#ifndef TFLRN_CC_CUDA_LRN_ROWS_H_
+#define TFLRN_CC_CUDA_LRN_ROWS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/types.h"
+
+struct CUstream_st;
+
+namespace tflrn::cuda {
+
+using Stream = CUstream_st*;  // cudaStream_t
+
+enum class Op { kLrn, kLrnGrad, kLrnGradGrad };
+
+// 0 unless a row is too long for the window sums to stay in shared memory,
+// which holds rows of 900 channels whatever the op, T and radius are.
+template <class T>
+size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
+                      int64_t channels);
+
+// y_j = x_j * norm_j^-beta
+template <class T>
+int LaunchLrn(const LrnParams& params, const T* x, T* y, int64_t rows,
+              int64_t channels, void* workspace, Stream stream);
+
+// dx_k = dy_k * norm_k^-beta
+//        - 2 alpha beta x_k * sum_{j in W(k)} dy_j y_j / norm_j
+template <class T>
+int LaunchLrnGrad(const LrnParams& params, const T* dy, const T* x, const T* y,
+                  T* dx, int64_t rows, int64_t channels, void* workspace,
+                  Stream stream);
+
+// The gradients of sum_k u_k dx_k with respect to LaunchLrnGrad's inputs dy, x
+// and y (cc/core/formulas.h has the formulas). d_dy may be the buffer dy, d_x
+// may be x, d_y may be y; otherwise buffers must not overlap.
+template <class T>
+int LaunchLrnGradGrad(const LrnParams& params, const T* u, const T* dy,
+                      const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
+                      int64_t rows, int64_t channels, void* workspace,
+                      Stream stream);
+
+// The text of an error that the functions above returned.
+const char* ErrorMessage(int error);
+
+}  // namespace tflrn::cuda
+
+#endif  // TFLRN_CC_CUDA_LRN_ROWS_H_

@@ -1,0 +1,56 @@
+// The functions of lrn_rows.h, chosen by the type of the op.
+#ifndef TFLRN_CC_CUDA_OPS_H_
+#define TFLRN_CC_CUDA_OPS_H_
+
+#include <cstddef>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/ops.h"
+#include "cc/cuda/lrn_rows.h"
+
+namespace tflrn::cuda {
+
+constexpr size_t kWorkspaceAlignment = 16;
+
+template <class T>
+size_t WorkspaceBytes(const LrnParams& params, const RowTensors<Lrn, T>& t) {
+  return WorkspaceBytes<T>(Op::kLrn, params, t.rows, t.channels);
+}
+
+template <class T>
+size_t WorkspaceBytes(const LrnParams& params,
+                      const RowTensors<LrnGrad, T>& t) {
+  return WorkspaceBytes<T>(Op::kLrnGrad, params, t.rows, t.channels);
+}
+
+template <class T>
+size_t WorkspaceBytes(const LrnParams& params,
+                      const RowTensors<LrnGradGrad, T>& t) {
+  return WorkspaceBytes<T>(Op::kLrnGradGrad, params, t.rows, t.channels);
+}
+
+template <class T>
+int Launch(const LrnParams& params, const RowTensors<Lrn, T>& t,
+           void* workspace, Stream stream) {
+  return LaunchLrn(params, t.in[0], t.out[0], t.rows, t.channels, workspace,
+                   stream);
+}
+
+template <class T>
+int Launch(const LrnParams& params, const RowTensors<LrnGrad, T>& t,
+           void* workspace, Stream stream) {
+  return LaunchLrnGrad(params, t.in[0], t.in[1], t.in[2], t.out[0], t.rows,
+                       t.channels, workspace, stream);
+}
+
+template <class T>
+int Launch(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
+           void* workspace, Stream stream) {
+  return LaunchLrnGradGrad(params, t.in[0], t.in[1], t.in[2], t.in[3], t.out[0],
+                           t.out[1], t.out[2], t.rows, t.channels, workspace,
+                           stream);
+}
+
+}  // namespace tflrn::cuda
+
+#endif  // TFLRN_CC_CUDA_OPS_H_

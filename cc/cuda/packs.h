@@ -1,0 +1,81 @@
+// Packs of values that a thread moves at once, and their conversion to and from
+// the type that is computed in.
+#ifndef TFLRN_CC_CUDA_PACKS_H_
+#define TFLRN_CC_CUDA_PACKS_H_
+
+#include <cuda_runtime.h>
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+#include <cstdint>
+
+#include "cc/core/float16.h"
+#include "cc/core/types.h"
+
+#define TFLRN_DEVICE static __device__ __forceinline__
+
+namespace tflrn::cuda {
+
+// The widest access of a thread to memory.
+constexpr int kPackBytes = 16;
+
+template <class T, int kLanes>
+struct alignas(sizeof(T) * kLanes) Pack {
+  T lanes[kLanes];
+};
+
+TFLRN_DEVICE float Widen(float value) { return value; }
+TFLRN_DEVICE double Widen(double value) { return value; }
+TFLRN_DEVICE float Widen(BFloat16 value) {
+  return BFloat16BitsToFloat<float>(uint32_t{value.bits});
+}
+// The device converts in one instruction, to the same values as cc/core.
+TFLRN_DEVICE float Widen(Half value) {
+#ifdef __CUDA_ARCH__
+  return __half2float(__ushort_as_half(value.bits));
+#else
+  return HalfBitsToFloat<float>(uint32_t{value.bits});
+#endif
+}
+
+TFLRN_DEVICE void Narrow(float value, float* result) { *result = value; }
+TFLRN_DEVICE void Narrow(double value, double* result) { *result = value; }
+TFLRN_DEVICE void Narrow(float value, BFloat16* result) {
+#ifdef __CUDA_ARCH__
+  result->bits = __bfloat16_as_ushort(__float2bfloat16_rn(value));
+#else
+  result->bits = static_cast<uint16_t>(FloatToBFloat16Bits(value));
+#endif
+}
+TFLRN_DEVICE void Narrow(float value, Half* result) {
+#ifdef __CUDA_ARCH__
+  result->bits = __half_as_ushort(__float2half_rn(value));
+#else
+  result->bits = static_cast<uint16_t>(FloatToHalfBits(value));
+#endif
+}
+
+template <class Compute, class T, int kLanes>
+TFLRN_DEVICE Pack<T, kLanes> NarrowAll(const Compute (&values)[kLanes]) {
+  Pack<T, kLanes> pack;
+  TFLRN_UNROLL
+  for (int i = 0; i < kLanes; ++i) Narrow(values[i], &pack.lanes[i]);
+  return pack;
+}
+
+// `from` and `to` are aligned to the size of the pack.
+template <int kLanes, class T>
+TFLRN_DEVICE Pack<T, kLanes> Load(const T* from) {
+  return *reinterpret_cast<const Pack<T, kLanes>*>(from);
+}
+
+template <class T, int kLanes>
+TFLRN_DEVICE void Store(T* to, const Pack<T, kLanes>& pack) {
+  *reinterpret_cast<Pack<T, kLanes>*>(to) = pack;
+}
+
+}  // namespace tflrn::cuda
+
+#endif  // TFLRN_CC_CUDA_PACKS_H_
