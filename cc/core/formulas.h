@@ -24,7 +24,9 @@
 // with y as it was given. The third is the derivative of sum_k u_k dx_k with
 // respect to each of LRNGrad's inputs.
 //
-// V is a float type or a vector of one (lanes.h), Scalar its element.
+// V is a float type or a vector of one (lanes.h), Scalar its element. Divisor
+// is V, or what else stands for a norm that is divided by (NormByRoot in
+// power.h).
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 
@@ -61,7 +63,8 @@ TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
 // norm_j = bias + alpha * sum_{k in W(j)} x_k^2
 template <class V, class Scalar>
 TFLRN_INLINE V Norm(V window_sum_of_squares, const LrnCoefficients<Scalar>& c) {
-  return MultiplyAdd(window_sum_of_squares, V{} + c.alpha, V{} + c.bias);
+  return MultiplyAdd(window_sum_of_squares, Broadcast<V>(c.alpha),
+                     Broadcast<V>(c.bias));
 }
 
 // A zero gradient contributes nothing, even where norm_j is 0 or NaN: this is
@@ -74,8 +77,8 @@ TFLRN_INLINE V GradDirect(V dy, V power) {
 }
 
 // The summand of the window sum: dy_j * y_j / norm_j.
-template <class V>
-TFLRN_INLINE V GradTerm(V dy, V y, V norm) {
+template <class V, class Divisor>
+TFLRN_INLINE V GradTerm(V dy, V y, Divisor norm) {
   return dy == V{} ? V{} : dy * y / norm;
 }
 
@@ -87,23 +90,23 @@ TFLRN_INLINE V Grad(V direct, V x, V window_sum_of_terms,
 }
 
 // d_dy_j, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradDy(V u, V y, V norm, V power, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradDy(V u, V y, Divisor norm, V power, V window_sum,
                           const LrnCoefficients<Scalar>& c) {
   const V direct = u * power;
   return MultiplyAdd(y / norm * c.minus_two_alpha_beta, window_sum, direct);
 }
 
 // d_y_j, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradY(V dy, V norm, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradY(V dy, Divisor norm, V window_sum,
                          const LrnCoefficients<Scalar>& c) {
   return dy == V{} ? V{} : dy / norm * c.minus_two_alpha_beta * window_sum;
 }
 
 // The summand of the second window sum of d_x, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradTerm(V u, V dy, V y, V norm, V power, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradTerm(V u, V dy, V y, Divisor norm, V power, V window_sum,
                             const LrnCoefficients<Scalar>& c) {
   const V minus_inner = MultiplyAdd(y / norm * c.minus_two_alpha_beta,
                                     window_sum, u * power * c.beta);
