@@ -32,16 +32,15 @@ constexpr int64_t kCacheLineBytes = 64;
 // Lanes of the widest vector.
 constexpr int64_t kMaxLanes = 16;
 
-// Up to this radius a window is summed tap by tap, in registers and without
-// scratch memory; beyond, by doubling, whose cost grows with the logarithm of
-// the radius.
-constexpr int64_t kMaxTapRadius = 5;
-
 // Numbers of channels must fit into the lanes of floats.
 constexpr int64_t kMaxTapChannels = int64_t{1} << 30;
 
-inline bool HasTapWindow(int64_t effective_radius, int64_t channels) {
-  return effective_radius <= kMaxTapRadius && channels <= kMaxTapChannels;
+// Whether windows are summed tap by tap, in registers and without scratch
+// memory, which reaches as far as a vector's neighbours; beyond, by doubling,
+// whose cost grows with the logarithm of the radius.
+inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
+                         int64_t lanes) {
+  return effective_radius <= lanes && channels <= kMaxTapChannels;
 }
 
 // Vectors that WideWindow adds at a time.
@@ -74,8 +73,8 @@ constexpr int64_t kLevelMargin = 4 * kMaxLanes;
 // The elements of such a buffer: a row with a radius of zeros on both sides,
 // and what is read past its end.
 inline int64_t WideLevelElements(int64_t channels, int64_t radius) {
-  return kLevelMargin +
-         (channels + 2 * radius + kMaxLanes - 1) / kMaxLanes * kMaxLanes +
+  const int64_t padded = channels + 2 * radius + kMaxLanes;
+  return kLevelMargin + (padded + kMaxLanes - 1) / kMaxLanes * kMaxLanes +
          kBufferMargin;
 }
 

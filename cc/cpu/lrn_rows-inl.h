@@ -13,12 +13,12 @@
 // speed silently. Highway is not on PyPI, so that pip could not install it;
 // std::experimental::simd has no Clang support to rely on.
 //
-// Up to kMaxTapRadius, a kernel is one pass through the tensors, which are seen
-// as flat arrays of vectors. Window sums are made in registers, from a vector
-// and its neighbours: a vector's norms follow its squares at the distance of a
-// window, and its results follow the terms of the gradient. The number of
-// channels needs not be a multiple of the lanes: where a window crosses the end
-// of a row, a mask of channel numbers cuts it.
+// Up to a radius of a vector's lanes, a kernel is one pass through the tensors,
+// which are seen as flat arrays of vectors. Window sums are made in registers,
+// from a vector and its neighbours: a vector's norms follow its squares at the
+// distance of a window, and its results follow the terms of the gradient. The
+// number of channels needs not be a multiple of the lanes: where a window
+// crosses the end of a row, a mask of channel numbers cuts it.
 //
 // Why in registers: of 64-byte loads at any address, most touch two cache
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
@@ -323,19 +323,19 @@ TFLRN_INLINE void Store(VecFor<T> value, T* p, int64_t count) {
 // Intrinsics, since GCC makes general permutations of these, which overwrite an
 // operand and need a register for their indices.
 template <int kShift>
-TFLRN_INLINE FloatVec Shifted(FloatVec first, FloatVec second) {
+TFLRN_INLINE FloatVec ShiftedLanes(FloatVec first, FloatVec second) {
   return BitCast<FloatVec>(_mm512_maskz_alignr_epi32(
       0xFFFF, BitCast<__m512i>(second), BitCast<__m512i>(first), kShift));
 }
 template <int kShift>
-TFLRN_INLINE DoubleVec Shifted(DoubleVec first, DoubleVec second) {
+TFLRN_INLINE DoubleVec ShiftedLanes(DoubleVec first, DoubleVec second) {
   return BitCast<DoubleVec>(_mm512_maskz_alignr_epi64(
       0xFF, BitCast<__m512i>(second), BitCast<__m512i>(first), kShift));
 }
 #else
 template <int kShift, class V, int... kLane>
-TFLRN_INLINE V ShiftedLanes(V first, V second,
-                            std::integer_sequence<int, kLane...>) {
+TFLRN_INLINE V ShuffledLanes(V first, V second,
+                             std::integer_sequence<int, kLane...>) {
 #ifdef __clang__
   return __builtin_shufflevector(first, second, (kShift + kLane)...);
 #else
@@ -343,15 +343,23 @@ TFLRN_INLINE V ShiftedLanes(V first, V second,
   return __builtin_shuffle(first, second, Int{(kShift + kLane)...});
 #endif
 }
-
-// The lanes from kShift on, of two vectors that follow each other.
 template <int kShift, class V>
-TFLRN_INLINE V Shifted(V first, V second) {
+TFLRN_INLINE V ShiftedLanes(V first, V second) {
   using Scalar = typename LaneTraits<V>::Scalar;
-  return ShiftedLanes<kShift>(
+  return ShuffledLanes<kShift>(
       first, second, std::make_integer_sequence<int, kLanes<Scalar>>());
 }
 #endif
+
+// As many lanes from kShift on, of two vectors that follow each other.
+template <int kShift, class V>
+TFLRN_INLINE V Shifted(V first, V second) {
+  if constexpr (kShift == kLanes<typename LaneTraits<V>::Scalar>) {
+    return second;
+  } else {
+    return ShiftedLanes<kShift>(first, second);
+  }
+}
 
 // Which channels the lanes of a vector are, as it moves through whole rows.
 template <class Scalar>
@@ -377,14 +385,14 @@ class Channels {
     return first_ >= radius && first_ + kLanes<Scalar> - 1 + radius < channels_;
   }
 
-  // Whether a row ends where a vector does; then, whether the vector `distance`
-  // further on belongs to the same row.
+  // Whether rows end where vectors do; then, whether this is a row's first or
+  // last.
   TFLRN_MEMBER bool WholeVectors() const {
     return channels_ % kLanes<Scalar> == 0;
   }
-  TFLRN_MEMBER bool HasVector(int distance) const {
-    const int64_t first = first_ + distance * kLanes<Scalar>;
-    return distance < 0 ? first >= 0 : distance == 0 || first < channels_;
+  TFLRN_MEMBER bool FirstOfRow() const { return first_ == 0; }
+  TFLRN_MEMBER bool LastOfRow() const {
+    return first_ == channels_ - kLanes<Scalar>;
   }
 
   // Of each lane: whether its row has a channel `distance` before or after.
@@ -408,67 +416,48 @@ class Channels {
   Ints lane_channel_;  // The channels if that one is 0.
 };
 
-// ---- Window sums in registers, for a radius up to kMaxTapRadius.
+// ---- Window sums in registers, for a radius up to the lanes of a vector.
 
-// The vectors around one, as they come in, and the sum over the windows of the
-// middle one. kRadius is the radius, or kAnyTapRadius.
+// A vector between its neighbours, and the sums over its windows. kRadius is
+// the radius, or kAnyTapRadius.
 constexpr int kAnyTapRadius = -1;
 
 template <class Scalar, int kRadius>
 class TapWindow {
  public:
   using V = Vec<Scalar>;
-  static constexpr int kTaps =
-      kRadius == kAnyTapRadius ? static_cast<int>(kMaxTapRadius) : kRadius;
-  // How many vectors the middle one is behind the last that came in.
-  static constexpr int kHalo = (kTaps + kLanes<Scalar> - 1) / kLanes<Scalar>;
 
-  TFLRN_MEMBER void Push(V next) {
-    TFLRN_UNROLL
-    for (int k = 0; k < 2 * kHalo; ++k) vectors_[k] = vectors_[k + 1];
-    vectors_[2 * kHalo] = next;
+  // The vector that was put last becomes the middle one.
+  TFLRN_MEMBER void Put(V next) {
+    before_ = middle_;
+    middle_ = after_;
+    after_ = next;
   }
 
-  // `at`: the middle vector's channels. radius: kRadius, or any up to kTaps.
+  // `at`: the middle vector's channels. radius: kRadius, or any.
   TFLRN_MEMBER V Sum(const Channels<Scalar>& at, int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
-    const bool whole_vectors = at.WholeVectors();
-    if (whole_vectors || at.Inside(radius)) {
-      V own[2 * kHalo + 1];
-      TFLRN_UNROLL
-      for (int k = -kHalo; k <= kHalo; ++k) {
-        const bool zeros = whole_vectors && !at.HasVector(k);
-        own[kHalo + k] = zeros ? V{} : vectors_[kHalo + k];
-      }
-      return AddAll<1>(own, radius, own[kHalo]);
+    if (at.WholeVectors()) {
+      return AddAll<1>(at.FirstOfRow() ? V{} : before_,
+                       at.LastOfRow() ? V{} : after_, radius, middle_);
     }
-    return AddOwn<1>(at, radius, vectors_[kHalo]);
+    if (at.Inside(radius)) return AddAll<1>(before_, after_, radius, middle_);
+    return AddOwn<1>(at, radius, middle_);
   }
 
  private:
-  using Vectors = V[2 * kHalo + 1];
-
-  // The middle vector's neighbours at a distance.
-  template <int kDistance>
-  TFLRN_MEMBER static V Neighbours(const Vectors& vectors) {
-    constexpr int kLane = kHalo * kLanes<Scalar> + kDistance;
-    constexpr int kVector = kLane / kLanes<Scalar>;
-    constexpr int kShift = kLane % kLanes<Scalar>;
-    if constexpr (kShift == 0) {
-      return vectors[kVector];
-    } else {
-      return Shifted<kShift>(vectors[kVector], vectors[kVector + 1]);
-    }
-  }
+  static constexpr int kMaxRadius =
+      kRadius == kAnyTapRadius ? kLanes<Scalar> : kRadius;
 
   template <int kDistance>
-  TFLRN_MEMBER static V AddAll(const Vectors& vectors, int64_t radius, V sum) {
-    if constexpr (kDistance > kTaps) {
+  TFLRN_MEMBER V AddAll(V before, V after, int64_t radius, V sum) const {
+    if constexpr (kDistance > kMaxRadius) {
       return sum;
     } else {
       if (kDistance > radius) return sum;
-      sum += Neighbours<-kDistance>(vectors) + Neighbours<kDistance>(vectors);
-      return AddAll<kDistance + 1>(vectors, radius, sum);
+      sum += Shifted<kLanes<Scalar> - kDistance>(before, middle_) +
+             Shifted<kDistance>(middle_, after);
+      return AddAll<kDistance + 1>(before, after, radius, sum);
     }
   }
 
@@ -476,19 +465,19 @@ class TapWindow {
   template <int kDistance>
   TFLRN_MEMBER V AddOwn(const Channels<Scalar>& at, int64_t radius,
                         V sum) const {
-    if constexpr (kDistance > kTaps) {
+    if constexpr (kDistance > kMaxRadius) {
       return sum;
     } else {
       if (kDistance > radius) return sum;
-      const V before = Neighbours<-kDistance>(vectors_);
-      const V after = Neighbours<kDistance>(vectors_);
+      const V before = Shifted<kLanes<Scalar> - kDistance>(before_, middle_);
+      const V after = Shifted<kDistance>(middle_, after_);
       sum += (at.HasBefore(kDistance) ? before : V{}) +
              (at.HasAfter(kDistance) ? after : V{});
       return AddOwn<kDistance + 1>(at, radius, sum);
     }
   }
 
-  Vectors vectors_ = {};
+  V before_ = {}, middle_ = {}, after_ = {};
 };
 
 // ---- Window sums through memory, for any radius.
@@ -503,8 +492,11 @@ class WideWindow {
   WideWindow(int64_t channels, int64_t radius, Scalar* work)
       : channels_(channels),
         radius_(radius),
+        lead_((radius + kStep - 1) / kStep * kStep),
         level_size_(WideLevelElements(channels, radius)),
-        levels_(work + kLevelMargin) {}
+        levels_(work + kLevelMargin) {
+    memset(Level(1), 0, (level_size_ - kLevelMargin) * sizeof(Scalar));
+  }
 
   // Reads and writes up to kWideUnroll vectors past the end of the buffers.
   void Sum(const Scalar* values, Scalar* sums, int64_t count) const {
@@ -552,35 +544,42 @@ class WideWindow {
     }
   }
 
-  // Level(span)[i] is the sum of `span` values from i on, of a row with a
-  // radius of zeros on both sides. A window of the width 2 radius + 1 is put
-  // together from the binary digits of that number, the largest first, so that
-  // most are read at whole vectors.
+  // Level(span)[i] is the sum of `span` values from i on, of a row with zeros
+  // on both sides. A window of the width 2 radius + 1 is put together from the
+  // binary digits of that number, the largest first, so that most are read at
+  // whole vectors.
   void SumByDoubling(const Scalar* values, Scalar* sums) const {
     const int64_t width = 2 * radius_ + 1;
-    const int64_t padded = channels_ + 2 * radius_;
-    Scalar* const zeros_and_row = Level(1);
-    memset(zeros_and_row, 0, radius_ * sizeof(Scalar));
-    memcpy(zeros_and_row + radius_, values, channels_ * sizeof(Scalar));
-    memset(zeros_and_row + radius_ + channels_, 0,
-           (radius_ + kStep) * sizeof(Scalar));
+    const int64_t padded = lead_ + channels_ + radius_;
+    // Where the window of the first channel begins.
+    const int64_t first = lead_ - radius_;
+    // Not memcpy: loads wait for stores of other sizes or places to be done.
+    Scalar* const row = Level(1) + lead_;
+    int64_t i = 0;
+    for (; i + kStep <= channels_; i += kStep) {
+      Narrow(Widen(values + i), row + i);
+    }
+    if (i < channels_) {
+      Narrow(FirstLanes(Widen(values + i), channels_ - i), row + i);
+    }
 
     V last[kLevels] = {};
-    int64_t i = 0;
-    for (; i < padded; i += kStep) {
-      Double<1>(width, Widen(zeros_and_row + i), i, last);
+    for (i = 0; i < padded; i += kStep) {
+      Double<1>(width, Widen(Level(1) + i), i, last);
     }
     for (int k = 0; k < kLevels; ++k, i += kStep) {
       Double<1>(width, V{}, i, last);
     }
 
     // The lowest digit is 1, the last value of the window.
-    memcpy(sums, zeros_and_row + width - 1, channels_ * sizeof(Scalar));
+    for (i = 0; i < channels_; i += kStep) {
+      Narrow(Widen(Level(1) + first + width - 1 + i), sums + i);
+    }
     int64_t start = width - 1;
     for (int span = 2; span < kStep; span *= 2) {
       if ((width & span) == 0) continue;
       start -= span;
-      Add(Level(span) + start, 1, span, sums);
+      Add(Level(span) + first + start, 1, span, sums);
     }
     // Spans of whole vectors are doubled in place, until few are left to add.
     Scalar* const level = Level(kStep);
@@ -589,14 +588,14 @@ class WideWindow {
     start = 0;
     for (; copies > kMaxCopies; copies /= 2, span *= 2) {
       if (copies % 2 == 1) {
-        Add(level + start, 1, span, sums);
+        Add(level + first + start, 1, span, sums);
         start += span;
       }
       for (i = start; i + 2 * span <= padded; i += kStep) {
         Narrow(Widen(level + i) + Widen(level + i + span), level + i);
       }
     }
-    Add(level + start, copies, span, sums);
+    Add(level + first + start, copies, span, sums);
   }
 
   // Takes the sums of kSpan values from the element `at` on, of which those a
@@ -637,6 +636,7 @@ class WideWindow {
 
   int64_t channels_;
   int64_t radius_;
+  int64_t lead_;  // Zeros before a row: the radius, and up to a whole vector.
   int64_t level_size_;
   Scalar* levels_;
 };
@@ -802,8 +802,7 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
   using V = Vec<Scalar>;
   using Window = TapWindow<Scalar, kRadius>;
   constexpr int kValues = Op::kValues;
-  constexpr int kHalo = Window::kHalo;
-  constexpr int kLag = Op::kRounds * kHalo;  // Of Finish behind First.
+  constexpr int kLag = Op::kRounds;  // Of Finish behind First, in vectors.
   constexpr int64_t kStep = kLanes<Scalar>;
   constexpr int64_t kSize = sizeof(*op.x);
   constexpr int64_t kVectorsPerLine =
@@ -815,7 +814,7 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
   const int64_t whole_vectors = total / kStep;
   const int64_t vectors = (total + kStep - 1) / kStep;
   Window first_windows[kValues], second_windows[kValues];
-  V kept[kHalo + 1] = {};
+  V kept = {};
   Channels<Scalar> second_at(channels), finish_at(channels);
 
   const auto sum = [&](const Window(&windows)[kValues],
@@ -825,12 +824,12 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
                          for (int v = 0; v < kValues; ++v)
                            sums[v] = windows[v].Sum(at, radius);
                        };
-  const auto push = [&](const V(&values)[kValues], Window(&windows)[kValues])
-                        TFLRN_LAMBDA {
-                          TFLRN_UNROLL
-                          for (int v = 0; v < kValues; ++v)
-                            windows[v].Push(values[v]);
-                        };
+  const auto put = [&](const V(&values)[kValues], Window(&windows)[kValues])
+                       TFLRN_LAMBDA {
+                         TFLRN_UNROLL
+                         for (int v = 0; v < kValues; ++v)
+                           windows[v].Put(values[v]);
+                       };
   // First for vector t, and the others for those before. kInside: all of them
   // exist, and are whole.
   const auto step = [&](auto inside, int64_t t) TFLRN_LAMBDA {
@@ -842,28 +841,28 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
       return kInside ? kStep : total - vector * kStep;
     };
     V values[kValues] = {};
-    V sums[kValues];
+    V sums[kValues], finish_kept = {};
     if (kInside && t % kVectorsPerLine == 0) {
       op.Prefetch(t * kStep + kStreamAheadBytes / kSize);
     }
     if (exists(t)) op.First(t * kStep, left(t), values);
-    push(values, first_windows);
+    put(values, first_windows);
     if constexpr (Op::kRounds == 2) {
-      TFLRN_UNROLL
-      for (int k = 0; k < kHalo; ++k) kept[k] = kept[k + 1];
-      const int64_t second = t - kHalo;
+      finish_kept = kept;
+      const int64_t second = t - 1;
       if (exists(second)) {
         sum(first_windows, second_at, sums);
         op.template Second<kPath>(c, second * kStep, left(second), sums, values,
-                                  kept[kHalo]);
+                                  kept);
         second_at.Advance();
       }
-      push(values, second_windows);
+      put(values, second_windows);
     }
     const int64_t finish = t - kLag;
     if (exists(finish)) {
       sum(Op::kRounds == 2 ? second_windows : first_windows, finish_at, sums);
-      op.template Finish<kPath>(c, finish * kStep, left(finish), sums, kept[0]);
+      op.template Finish<kPath>(c, finish * kStep, left(finish), sums,
+                                finish_kept);
       finish_at.Advance();
     }
   };
@@ -959,7 +958,7 @@ template <PowerPath kPath, class Op>
 void RunPath(const LrnParams& params, const Op& op, int64_t rows,
              int64_t channels, void* scratch) {
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  if (!HasTapWindow(radius, channels)) {
+  if (!HasTapWindow(radius, channels, kLanes<typename Op::Scalar>)) {
     return Blocks<kPath>(params, op, rows, channels, scratch);
   }
   if constexpr (kPath != PowerPath::kAny) {  // AlexNet and GoogLeNet.
@@ -1007,9 +1006,9 @@ constexpr RowKernels<T> kKernels = {&Lrn<T>, &LrnGrad<T>, &LrnGradGrad<T>};
 
 }  // namespace
 
-const Target TFLRN_TARGET = {TFLRN_TARGET_NAME, kKernels<Half>,
-                             kKernels<BFloat16>, kKernels<float>,
-                             kKernels<double>};
+const Target TFLRN_TARGET = {TFLRN_TARGET_NAME, TFLRN_VECTOR_BYTES,
+                             kKernels<Half>,    kKernels<BFloat16>,
+                             kKernels<float>,   kKernels<double>};
 
 }  // namespace cpu
 }  // namespace tflrn

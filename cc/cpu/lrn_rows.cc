@@ -30,7 +30,9 @@ const RowKernels<T>& Kernels() {
 
 size_t ScratchBytes(const LrnParams& params, int64_t channels) {
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  if (HasTapWindow(radius, channels)) return 0;
+  // Of the type with the fewest.
+  const int64_t lanes = ActiveTarget().vector_bytes / sizeof(double);
+  if (HasTapWindow(radius, channels, lanes)) return 0;
   const int64_t elements = kMaxBuffers * BufferElements(channels) +
                            WideBufferElements(channels, radius);
   return static_cast<size_t>(elements) * sizeof(double);

@@ -30,6 +30,7 @@ struct RowKernels {
 // The row kernels as compiled for one instruction set.
 struct Target {
   const char* name;
+  int64_t vector_bytes;
   RowKernels<Half> half_kernels;
   RowKernels<BFloat16> bfloat16_kernels;
   RowKernels<float> float_kernels;
