@@ -36,7 +36,13 @@ ALLOWED = {
     ],
 }
 # The C++ tests need no TensorFlow.
-ALLOWED_IN_TESTS = [STANDARD, r'["<]g(test|mock)/', r'"cc/(core|cpu|cuda)/', CUDA]
+ALLOWED_IN_TESTS = [
+    STANDARD,
+    r'["<]g(test|mock)/',
+    r'"cc/(core|cpu|cuda)/',
+    r'"tests/cc/',
+    CUDA,
+]
 
 BUILD_FILES = (
     "BUILD",

@@ -13,7 +13,12 @@ def test_saved_models_are_the_same_accelerated(child: Callable, tmp_path: Path) 
     """The benchmark, with few channels: it compares what the processes compute, and
     fails by itself where they disagree."""
     result = child(
-        "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+        """
+        import os, runpy, sys
+        del sys.argv[0]
+        sys.path[0] = os.path.dirname(sys.argv[0])
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        """,
         *(SCRIPT, "--json", "models.json"),
         *("--batch", 2, "--width", 0.125, "--rounds", 1, "--steps", 3),
     )

@@ -1,26 +1,17 @@
 // Tests of cc/core/power.h against C's pow.
 #include "cc/core/power.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "cc/core/lanes.h"
 #include "gtest/gtest.h"
+#include "tests/cc/power_error.h"
 
 namespace tflrn {
 namespace {
-
-// What results are compared with: x86-64's 80 bits. Elsewhere long double is
-// slow software, and double must do, whose own errors the bounds have room for.
-#ifdef __x86_64__
-using Wide = long double;
-#else
-using Wide = double;
-#endif
 
 template <class Scalar>
 Scalar Power(Scalar norm, float beta) {
@@ -32,45 +23,9 @@ Scalar PlainPower(Scalar norm, float beta) {
   return NegativePower<true>(norm, MakePowerParams<Scalar>(beta));
 }
 
-// Norms over all the range of float, many of them near 1.
-template <class Scalar>
-std::vector<Scalar> Norms() {
-  std::mt19937_64 random(7);
-  std::uniform_real_distribution<double> exponent(-125.9, 127.9);
-  std::normal_distribution<double> near(0.0, 1.0);
-  std::vector<Scalar> norms = {1, 2, Scalar(0.5), 4, 10};
-  for (int k = 0; k < 200000; ++k) {
-    norms.push_back(static_cast<Scalar>(std::exp2(exponent(random))));
-    norms.push_back(static_cast<Scalar>(std::exp2(near(random))));
-    norms.push_back(static_cast<Scalar>(1 + 1e-4 * near(random)));
-  }
-  return norms;
-}
-
-// The largest error against a result in a wider type, in units of the last
-// place of the result.
-template <class Scalar>
-double LargestError(float beta) {
-  double largest = 0;
-  for (const Scalar norm : Norms<Scalar>()) {
-    const Wide exact =
-        std::pow(static_cast<Wide>(norm), -static_cast<Wide>(beta));
-    if (exact > std::numeric_limits<Scalar>::max()) continue;
-    if (exact < std::numeric_limits<Scalar>::min()) continue;
-    const Scalar result = Power(norm, beta);
-    const auto rounded = static_cast<Scalar>(exact);
-    const Wide unit =
-        std::nextafter(rounded, std::numeric_limits<Scalar>::infinity()) -
-        rounded;
-    largest = std::max(largest,
-                       static_cast<double>(std::abs((result - exact) / unit)));
-  }
-  return largest;
-}
-
 TEST(PowerTest, FloatIsWithinTwoUnitsOfTheLastPlace) {
   for (const float beta : {0.5f, 0.75f, 0.3f, 1.0f, 0.6f, -0.5f, 2.0f}) {
-    const double error = LargestError<float>(beta);
+    const double error = LargestPowerError<float>(beta);
     RecordProperty("ulp for beta " + std::to_string(beta),
                    std::to_string(error));
     EXPECT_LE(error, 2.0) << "beta " << beta;
@@ -79,7 +34,7 @@ TEST(PowerTest, FloatIsWithinTwoUnitsOfTheLastPlace) {
 
 TEST(PowerTest, DoubleIsWithinThreeUnitsOfTheLastPlace) {
   for (const float beta : {0.5f, 0.75f, 0.3f, 1.0f, 0.6f, -0.5f, 2.0f}) {
-    EXPECT_LE(LargestError<double>(beta), 3.0) << "beta " << beta;
+    EXPECT_LE(LargestPowerError<double>(beta), 3.0) << "beta " << beta;
   }
 }
 

@@ -1,0 +1,44 @@
+// Cycles from seconds: the frequency of the core, measured when it is needed,
+// since a processor changes it with its load and its vectors.
+#ifndef TFLRN_BENCHMARKS_CC_CYCLES_H_
+#define TFLRN_BENCHMARKS_CC_CYCLES_H_
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace tflrn {
+
+// The time that this thread has computed for, which goes on while the system
+// lets others use the core.
+inline double ThreadSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * now.tv_nsec;
+}
+
+// Times a chain of operations that wait for each other and take a cycle each:
+// xorshift, whose shifts and exclusive ors do on x86-64. (AArch64 can do both
+// in one instruction: there a cycle here may be two.)
+inline double CyclesPerSecond() {
+  constexpr int kSteps = 100000;
+  constexpr int kCyclesPerStep = 6;
+  double seconds = 1;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    uint64_t x = 88172645463325252;
+    const double start = ThreadSeconds();
+    for (int k = 0; k < kSteps; ++k) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+    }
+    seconds = std::min(seconds, ThreadSeconds() - start);
+    asm volatile("" : : "r"(x));
+  }
+  return kSteps * kCyclesPerStep / seconds;
+}
+
+}  // namespace tflrn
+
+#endif  // TFLRN_BENCHMARKS_CC_CYCLES_H_

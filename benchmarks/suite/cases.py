@@ -1,0 +1,215 @@
+"""What is measured: groups of cases, each of which is timed in turns."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from oracle import Params
+
+# How many tensors an op reads, and how many it writes.
+TENSORS = {"LRN": (1, 1), "LRNGrad": (3, 1), "LRNGradGrad": (4, 3)}
+SIZES = {"half": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+ALEXNET = Params(2, 2.0, 1e-4, 0.75)
+GOOGLENET = Params(2, 1.0, 2e-5, 0.75)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An op, what it is called with, and whose it is (see contenders.py)."""
+
+    contender: str
+    op: str
+    shape: tuple[int, int, int, int]
+    params: Params
+    dtype: str = "float32"
+    pooled: bool = False  # dy is mostly zeros, as behind a max pooling
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """What has to be moved at least."""
+        return self.elements * SIZES[self.dtype] * sum(TENSORS[self.op])
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Cases that are timed in turns, with `threads` threads, or all if None."""
+
+    section: str
+    name: str
+    cases: tuple[Case, ...]
+    threads: int | None = None
+    rounds: int = 1  # times as many as the others
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    name: str
+    shape: tuple[int, int, int, int]
+    params: Params
+
+
+# Of contenders.py, those that are this project's.
+OURS = ("ours", "over dy", "beside dy")
+
+NETWORKS = (
+    Layer("AlexNet 1", (32, 55, 55, 96), ALEXNET),
+    Layer("AlexNet 2", (32, 27, 27, 256), ALEXNET),
+    Layer("GoogLeNet 1", (32, 56, 56, 64), GOOGLENET),
+    Layer("GoogLeNet 2", (32, 56, 56, 192), GOOGLENET),
+)
+# TensorFlow's default parameters; a beta that is no multiple of a quarter.
+RADIUS_5 = (
+    Layer("radius 5, 192 channels", (32, 28, 28, 192), Params()),
+    Layer("radius 5, 1024 channels", (8, 28, 28, 1024), Params()),
+)
+BETA = Layer("AlexNet 2, beta 0.6", (32, 27, 27, 256), Params(2, 2.0, 1e-4, 0.6))
+RADIUS_64 = Layer("radius 64", (16, 28, 28, 512), Params(64, 1.0, 1e-4, 0.75))
+LAYERS = (*NETWORKS, *RADIUS_5, BETA, RADIUS_64)
+
+FIRST_ORDER = ("LRN", "LRNGrad")
+OTHERS = ("stock", "stock XLA", "PyTorch", "oneDNN")
+MEMORY = ("add", "loop")
+RADII = (0, 1, 2, 3, 5, 8, 9, 16, 32, 64, 128, 256, 512)
+CHANNELS = (1, 3, 8, 16, 24, 96)
+SMALL = (1, 1, 1, 64)
+
+
+def of_layer(contender: str, op: str, layer: Layer, dtype: str = "float32") -> Case:
+    return Case(contender, op, layer.shape, layer.params, dtype)
+
+
+def layers() -> Iterator[Group]:
+    """Everybody, at the layers of networks and beyond, in float32."""
+    for layer in LAYERS:
+        for op in FIRST_ORDER:
+            for threads, contenders in (
+                (None, ("ours", *MEMORY, *OTHERS)),
+                (1, ("ours", *MEMORY, "stock")),
+            ):
+                cases = tuple(of_layer(c, op, layer) for c in contenders)
+                yield Group("layers", layer.name, cases, threads)
+
+
+def pooled() -> Iterator[Group]:
+    """Behind a max pooling most of dy is zero, which TensorFlow's op skips."""
+    for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
+        cases = tuple(
+            Case(contender, "LRNGrad", layer.shape, layer.params, pooled=True)
+            for contender in ("ours", "add", "stock", "stock XLA")
+        )
+        yield Group("pooled", layer.name, cases)
+
+
+def types() -> Iterator[Group]:
+    """Every type beside a loop that moves its bytes."""
+    for layer in (NETWORKS[0], NETWORKS[3], RADIUS_5[1]):
+        for op in FIRST_ORDER:
+            cases = [
+                of_layer(contender, op, layer, dtype)
+                for dtype in SIZES
+                for contender in ("ours", "loop")
+            ]
+            cases += [of_layer("stock", op, layer, t) for t in ("half", "float32")]
+            yield Group("types", layer.name, tuple(cases))
+
+
+def second() -> Iterator[Group]:
+    """The second gradient, beside a loop with four reads and three writes."""
+    for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
+        types = SIZES if layer is NETWORKS[0] else ("float32",)
+        cases = tuple(
+            of_layer(contender, "LRNGradGrad", layer, dtype)
+            for dtype in types
+            for contender in ("ours", "loop")
+        )
+        yield Group("second", layer.name, cases)
+
+
+def radius() -> Iterator[Group]:
+    """The same tensors with windows from one channel to all."""
+    shape, params = RADIUS_64.shape, RADIUS_64.params
+    for op in FIRST_ORDER:
+        cases = [Case("add", op, shape, params)]
+        for depth_radius in RADII:
+            p = dataclasses.replace(params, depth_radius=depth_radius)
+            cases.append(Case("ours", op, shape, p))
+            if depth_radius in (0, 2, 5, 16, 64, 512):
+                cases.append(Case("stock", op, shape, p))
+        yield Group("radius", "512 channels", tuple(cases))
+
+
+def channels() -> Iterator[Group]:
+    """As many elements, in rows from one channel to 96."""
+    elements = math.prod(NETWORKS[0].shape)
+    for op in FIRST_ORDER:
+        cases = []
+        for count in CHANNELS:
+            shape = (1, 1, elements // count, count)
+            cases += [Case(c, op, shape, ALEXNET) for c in ("ours", "stock")]
+        cases.append(Case("add", op, shape, ALEXNET))
+        yield Group("channels", "few channels", tuple(cases))
+
+
+def sizes() -> Iterator[Group]:
+    """From one row, where the call is all, to what fills the caches."""
+    for threads in (None, 1):
+        for op in FIRST_ORDER:
+            cases = tuple(
+                Case(contender, op, (1, 1, rows, SMALL[3]), ALEXNET)
+                for rows in (1, *(4**k for k in range(1, 9)))
+                for contender in ("ours", "stock", "add")
+            )
+            yield Group("sizes", "64 channels", cases, threads)
+
+
+def small() -> Iterator[Group]:
+    """What an eager call costs."""
+    for op in FIRST_ORDER:
+        cases = tuple(Case(c, op, SMALL, ALEXNET) for c in ("ours", "stock"))
+        yield Group("small", "one row of 64", cases, rounds=5)
+
+
+def in_place() -> Iterator[Group]:
+    """A function that needs dy no longer, beside one that returns it, too."""
+    for layer in NETWORKS:
+        contenders = ("dy alone", "over dy", "beside dy", "stock over dy")
+        cases = tuple(of_layer(c, "LRNGrad", layer) for c in contenders)
+        yield Group("in place", layer.name, cases)
+
+
+SECTIONS = {
+    "layers": layers,
+    "pooled": pooled,
+    "types": types,
+    "second": second,
+    "radius": radius,
+    "channels": channels,
+    "sizes": sizes,
+    "small": small,
+    "in place": in_place,
+}
+
+
+def groups(sections: list[str], scale: int = 1) -> list[Group]:
+    """The groups of the sections. `scale` divides the batch, for a quick look."""
+    found = [group for section in sections for group in SECTIONS[section]()]
+    return [
+        dataclasses.replace(g, cases=tuple(_smaller(c, scale) for c in g.cases))
+        for g in found
+    ]
+
+
+def _smaller(case: Case, scale: int) -> Case:
+    batch, height, width, channels = case.shape
+    if batch > 1:
+        batch = max(1, batch // scale)
+    elif width > 1:
+        width = max(1, width // scale)
+    return dataclasses.replace(case, shape=(batch, height, width, channels))
