@@ -25,6 +25,7 @@
 // respect to each of LRNGrad's inputs.
 //
 // V is a float type or a vector of one (lanes.h), Scalar its element.
+// Divisor is V, or what a V is divided by in the place of a norm.
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 
@@ -74,8 +75,8 @@ TFLRN_INLINE V GradDirect(V dy, V power) {
 }
 
 // The summand of the window sum: dy_j * y_j / norm_j.
-template <class V>
-TFLRN_INLINE V GradTerm(V dy, V y, V norm) {
+template <class V, class Divisor>
+TFLRN_INLINE V GradTerm(V dy, V y, Divisor norm) {
   return dy == V{} ? V{} : dy * y / norm;
 }
 
@@ -87,23 +88,23 @@ TFLRN_INLINE V Grad(V direct, V x, V window_sum_of_terms,
 }
 
 // d_dy_j, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradDy(V u, V y, V norm, V power, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradDy(V u, V y, Divisor norm, V power, V window_sum,
                           const LrnCoefficients<Scalar>& c) {
   const V direct = u * power;
   return MultiplyAdd(y / norm * c.minus_two_alpha_beta, window_sum, direct);
 }
 
 // d_y_j, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradY(V dy, V norm, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradY(V dy, Divisor norm, V window_sum,
                          const LrnCoefficients<Scalar>& c) {
   return dy == V{} ? V{} : dy / norm * c.minus_two_alpha_beta * window_sum;
 }
 
 // The summand of the second window sum of d_x, with window_sum = P_j.
-template <class V, class Scalar>
-TFLRN_INLINE V GradGradTerm(V u, V dy, V y, V norm, V power, V window_sum,
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradTerm(V u, V dy, V y, Divisor norm, V power, V window_sum,
                             const LrnCoefficients<Scalar>& c) {
   const V minus_inner = MultiplyAdd(y / norm * c.minus_two_alpha_beta,
                                     window_sum, u * power * c.beta);
