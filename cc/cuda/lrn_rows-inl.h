@@ -21,8 +21,9 @@
 #include "cc/cuda/walks.h"
 #include "cc/cuda/windows.h"
 
+// Not an unnamed namespace: nvcc would name the kernels after the folder they
+// are compiled in, and no two builds would make the same library.
 namespace tflrn::cuda {
-namespace {
 
 // The numbers of a launch.
 struct LaunchPolicy {
@@ -364,8 +365,6 @@ int Launch(const LrnParams& params,
              ? LaunchLoop<Single, LoopTaps<V>>(single, stream)
              : LaunchLoop<Single, LoopWide<V>>(single, stream);
 }
-
-}  // namespace
 
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,

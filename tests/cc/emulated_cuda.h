@@ -50,9 +50,7 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 // The dynamic shared memory, by the name that the kernel gives it.
 namespace tflrn::cuda {
-namespace {
 alignas(16) unsigned char tflrn_shared[48 * 1024 + 4096];
-}  // namespace
 }  // namespace tflrn::cuda
 
 namespace tflrn::emulated {

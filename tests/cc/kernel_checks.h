@@ -482,6 +482,21 @@ inline void CheckEmpty(Report* report) {
   }
 }
 
+// Shared memory holds as much as lrn_rows.h says.
+inline void CheckWorkspaceBytes(Report* report) {
+  for (const Op op : kOps) {
+    for (int64_t channels = 1; channels <= 500; ++channels) {
+      for (const int64_t radius :
+           {int64_t{2}, int64_t{9}, channels / 2, channels - 1}) {
+        if (WorkspaceBytes<double>(op, {radius}, 1000, channels) != 0) {
+          report->Fail(std::to_string(channels) + " channels need a workspace");
+        }
+        report->Count(1);
+      }
+    }
+  }
+}
+
 struct Check {
   std::string name;
   std::function<void(Report*)> run;
@@ -503,6 +518,7 @@ inline std::vector<Check> AllChecks() {
   add("double", double{});
   checks.push_back({"special values", CheckSpecialValues});
   checks.push_back({"empty tensors", CheckEmpty});
+  checks.push_back({"workspace", CheckWorkspaceBytes});
   return checks;
 }
 
