@@ -1,17 +1,28 @@
 #!/usr/bin/env python3
-"""Prints, as a Markdown table, what each GPU kernel takes of a multiprocessor.
+"""Prints, as Markdown, what each GPU kernel takes of a multiprocessor.
 
     tools/kernel_resources.py [ARCH ...]      (80 and 90, if none are named)
 
 Registers of a thread, stack and spills in bytes, as nvcc's assembler reports them, and,
-where cuobjdump is found, the machine instructions and the widths of the accesses to
-global memory. Needs nvcc, and no GPU.
+where there is cuobjdump (or CUOBJDUMP names one), the machine instructions and the
+widths of the accesses to global memory.
+
+    tools/kernel_resources.py --per-element RADIUS [ARCH ...]
+
+The machine instructions for each element where the power is plain and packs are whole
+and aligned: in a copy of the sources, the conditions of these cases are made constants,
+so that no other code is left. It counts for every thread what only some threads do, and
+loops once. Needs cuobjdump.
+
+Both need nvcc, and no GPU.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import re
 import shutil
@@ -25,23 +36,33 @@ sys.path.insert(0, str(ROOT))
 
 from build_tools import compile_library  # noqa: E402
 
-TYPES = ("half", "bfloat16", "float", "double")
+LANES = {"half": 8, "bfloat16": 8, "float": 4, "double": 2}
 OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
+CONSTANTS = {
+    "lrn_rows-inl.h": [("if (args.plain_power) {", "if (true) {")],
+    "packs.h": [("if (lanes.whole)", "if (true)")],
+    "windows.h": [
+        ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
+        ("kAcrossRows && k > radius_", "kAcrossRows && k > RADIUS"),
+    ],
+}
 
 
-def version_of(name: str) -> tuple[str, str] | None:
-    """The op and the version of a demangled kernel's name."""
-    if "RowsKernel<" not in name:
-        return None
-    op = OPS[re.search(r"(\w+Steps)<", name).group(1)]
-    walk = re.search(r"(\w+)Walk", name).group(1).lower()
-    tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", name)
-    window = (
-        f"radius {'' if tap.group(1) == '2' else 'to '}{tap.group(1)}"
-        if tap
-        else "wide"
-    )
-    return op, f"{walk}, {window}"
+@dataclasses.dataclass
+class Kernel:
+    op: str
+    version: str
+    type: str
+    packs: int  # Of a thread.
+    registers: int
+    stack: int
+    spilled: int
+    instructions: int | None = None
+    accesses: str = ""
+
+    def order(self) -> tuple:
+        ops, types = list(OPS.values()), list(LANES)
+        return ops.index(self.op), self.version, types.index(self.type)
 
 
 def demangle(names: list[str]) -> list[str]:
@@ -51,100 +72,149 @@ def demangle(names: list[str]) -> list[str]:
     return run.stdout.splitlines()
 
 
-def resources(log: str) -> dict[str, tuple[int, int, int]]:
-    """Of each function in the assembler's report: registers, stack, spilled bytes."""
-    found = {}
+def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
+    """The kernels in the assembler's report, by their mangled names."""
     pattern = re.compile(
         r"Function properties for (\w+)\s+(\d+) bytes stack frame, (\d+) bytes spill "
         r"stores, (\d+) bytes spill loads\s+ptxas info\s+: Used (\d+) registers"
     )
-    for name, stack, stores, loads, registers in pattern.findall(log):
-        found[name] = int(registers), int(stack), int(stores) + int(loads)
+    found = {}
+    reports = pattern.findall(log)
+    readable = demangle([name for name, *_ in reports])
+    for (name, *numbers), words in zip(reports, readable, strict=True):
+        stack, stores, loads, registers = map(int, numbers)
+        steps = re.search(r"(\w+Steps)<", words)
+        walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(int\))?(\d+)>)?", words)
+        tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
+        if "RowsKernel<" not in words or not steps or not walk:
+            continue
+        window = "wide"
+        if tap:
+            window = f"radius {'to ' if tap.group(1) != '2' else ''}{tap.group(1)}"
+        found[name] = Kernel(
+            op=OPS[steps.group(1)],
+            version=f"{walk.group(1).lower()}, {window}",
+            type=kind,
+            packs=int(walk.group(2) or 1),
+            registers=registers,
+            stack=stack,
+            spilled=stores + loads,
+        )
     return found
 
 
-def accesses(machine_code: str) -> dict[str, tuple[int, str]]:
-    """Of each function in a disassembly: instructions, and accesses by width."""
-    found = {}
-    for part in machine_code.split("Function : ")[1:]:
+def add_machine_code(kernels: dict[str, Kernel], disassembly: str) -> None:
+    for part in disassembly.split("Function : ")[1:]:
         name, _, body = part.partition("\n")
         code = re.findall(
-            r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", body, re.M
+            r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", body, re.MULTILINE
         )
         widths: collections.Counter = collections.Counter()
         for instruction in code:
-            kind, *modifiers = instruction.split(".")
-            if kind in ("LDG", "STG"):
+            what, *modifiers = instruction.split(".")
+            if what in ("LDG", "STG"):
                 bits = [m for m in modifiers if m in ("U8", "U16", "64", "128")]
-                widths[f"{kind} {bits[0].strip('U') if bits else '32'}"] += 1
-        text = ", ".join(f"{n} {width}" for width, n in sorted(widths.items()))
-        # Code ends with a jump to itself and padding.
-        found[name.strip()] = len([i for i in code if i != "NOP"]), text
-    return found
+                widths[f"{what} {bits[0].strip('U') if bits else '32'}"] += 1
+        if kernel := kernels.get(name.strip()):
+            # After the last jump comes padding.
+            kernel.instructions = len(code) - code.count("NOP")
+            kernel.accesses = ", ".join(
+                f"{n} {width}" for width, n in sorted(widths.items())
+            )
 
 
-def compile_type(nvcc: str, arch: str, kind: str, folder: Path) -> list[list[str]]:
-    target = folder / f"{kind}_{arch}.o"
+def compile_type(nvcc: str, arch: str, kind: str, sources: Path) -> list[Kernel]:
+    target = sources / f"{kind}_{arch}.o"
     command = [
         nvcc,
         *compile_library.NVCC_FLAGS,
-        *("-Xptxas=-v", f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{ROOT}"),
-        *("-c", str(ROOT / f"cc/cuda/lrn_rows_{kind}.cu.cc"), "-o", str(target)),
+        *("-Xptxas=-v", f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{sources}"),
+        *("-c", str(sources / f"cc/cuda/lrn_rows_{kind}.cu.cc"), "-o", str(target)),
     ]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise SystemExit(run.stdout + run.stderr)
-    of_function = resources(run.stdout + run.stderr)
+    kernels = kernels_in(run.stdout + run.stderr, kind)
     disassembler = shutil.which(os.environ.get("CUOBJDUMP", "cuobjdump"))
-    code: dict[str, tuple[int, str]] = {}
     if disassembler:
-        dump = subprocess.run(
-            [disassembler, "--dump-sass", target],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        code = accesses(dump.stdout)
+        dump = [disassembler, "--dump-sass", str(target)]
+        run = subprocess.run(dump, capture_output=True, text=True, check=True)
+        add_machine_code(kernels, run.stdout)
+    return list(kernels.values())
+
+
+def make_constant(sources: Path, radius: int) -> None:
+    for name, replacements in CONSTANTS.items():
+        path = sources / "cc/cuda" / name
+        text = path.read_text()
+        for condition, constant in replacements:
+            if condition not in text:
+                raise SystemExit(f"error: there is no {condition!r} in {name}")
+            text = text.replace(condition, constant.replace("RADIUS", str(radius)))
+        path.write_text(text)
+
+
+def table(header: list[str], rows: list[list]) -> None:
+    for row in [header, ["---"] * len(header), *rows]:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def print_resources(kernels: list[Kernel]) -> None:
+    header = ["op", "version", "type", "registers", "stack", "spilled", "instructions"]
+    header.append("accesses to global memory, in bits")
     rows = []
-    for name, readable in zip(of_function, demangle(list(of_function)), strict=True):
-        if version := version_of(readable):
-            registers, stack, spilled = of_function[name]
-            instructions, widths = code.get(name, ("", ""))
-            row = [
-                *version,
-                kind,
-                registers,
-                f"{stack} / {spilled}",
-                instructions,
-                widths,
-            ]
-            rows.append(list(map(str, row)))
-    return rows
+    for k in kernels:
+        row = [k.op, k.version, k.type, k.registers, k.stack, k.spilled]
+        rows.append([*row, k.instructions or "", k.accesses])
+    table(header, rows)
+
+
+def print_per_element(kernels: list[Kernel], radius: int) -> None:
+    rows_version = "radius 2" if radius == 2 else "radius to 5"
+    counts: dict[tuple, dict[str, str]] = {}
+    for k in kernels:
+        if k.version in (f"row, {rows_version}", "tile, radius to 8"):
+            if k.instructions is None:
+                raise SystemExit("error: there is no cuobjdump here to count with")
+            per_element = k.instructions / (LANES[k.type] * k.packs)
+            counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
+    table(
+        ["op", "version", *LANES],
+        [[*key, *(by_type[kind] for kind in LANES)] for key, by_type in counts.items()],
+    )
 
 
 def main() -> None:
-    archs = sys.argv[1:] or ["80", "90"]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("archs", nargs="*", default=["80", "90"], metavar="ARCH")
+    parser.add_argument("--per-element", type=int, metavar="RADIUS")
+    arguments = parser.parse_args()
+    radius = arguments.per_element
+    if radius is not None and not 0 <= radius <= 5:
+        parser.error("RADIUS is 0 to 5")
     os.environ["TFLRN_CUDA"] = "1"
     cuda, _ = compile_library.find_cuda()
     assert cuda is not None
-    header = ["op", "version", "type", "registers", "stack / spilled", "instructions"]
-    header.append("accesses to global memory (bits)")
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = len(os.sched_getaffinity(0))
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for arch in archs:
-                found = pool.map(
-                    lambda kind: compile_type(cuda.nvcc, arch, kind, Path(folder)),  # noqa: B023
-                    TYPES,
-                )
-                order = list(OPS.values())
-                rows = sorted(
-                    (row for rows in found for row in rows),
-                    key=lambda row: (order.index(row[0]), row[1], TYPES.index(row[2])),
-                )
-                print(f"\nsm_{arch}:\n")
-                for row in [header, ["---"] * len(header), *rows]:
-                    print(f"| {' | '.join(row)} |")
+    with tempfile.TemporaryDirectory() as scratch:
+        sources = Path(scratch)
+        shutil.copytree(ROOT / "cc", sources / "cc")
+        if radius is not None:
+            make_constant(sources, radius)
+        for arch in arguments.archs:
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                futures = [
+                    pool.submit(compile_type, cuda.nvcc, arch, kind, sources)
+                    for kind in LANES
+                ]
+            kernels = [kernel for future in futures for kernel in future.result()]
+            kernels.sort(key=Kernel.order)
+            print(f"\nsm_{arch}:\n")
+            if radius is None:
+                print_resources(kernels)
+            else:
+                print_per_element(kernels, radius)
 
 
 if __name__ == "__main__":

@@ -104,10 +104,9 @@ class TapWindow {
       const V* const center = At(pack, 0);
       for (Index k = 1; k <= radius_; ++k) values[0] += center[-k] + center[k];
     } else {
-      V span[kPad * kLanes + kLanes + kPad * kLanes];
-      constexpr int kOwn = kPad * kLanes;
+      V span[kSpan];
       TFLRN_UNROLL
-      for (int i = 0; i < 2 * kOwn + kLanes; i += kGroup) {
+      for (int i = 0; i < kSpan; i += kGroup) {
         const bool own = i >= kOwn && i < kOwn + kLanes;
         const bool far =
             i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
@@ -125,20 +124,7 @@ class TapWindow {
                      : channel[i - 1] + 1 == channels_ ? 0
                                                        : channel[i - 1] + 1;
       }
-      TFLRN_UNROLL
-      for (int k = 1; k <= kMaxRadius; ++k) {
-        if (kMaxRadius != 2 && k > radius_) break;
-        TFLRN_UNROLL
-        for (int i = 0; i < kLanes; ++i) {
-          V before = span[kOwn + i - k], after = span[kOwn + i + k];
-          if constexpr (kAcrossRows) {
-            // Not products with 0, which would be NaN for infinity.
-            if (channel[i] < k) before = V{};
-            if (channel[i] + k >= channels_) after = V{};
-          }
-          values[i] += before + after;
-        }
-      }
+      AddNeighbours<kMaxRadius>(span, channel, values);
     }
   }
 
@@ -151,6 +137,38 @@ class TapWindow {
   using Group = Pack<V, kGroup>;
   // Packs before the first row, between rows and after the last.
   static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
+
+  // A thread's values and as many packs before and after them as it may need.
+  static constexpr int kOwn = kPad * kLanes;
+  static constexpr int kSpan = 2 * kOwn + kLanes;
+
+  // kRadius is the radius, or more.
+  template <int kRadius>
+  __device__ void AddNeighbours(const V (&span)[kSpan],
+                                const Index (&channel)[kLanes],
+                                V (&values)[kLanes]) const {
+    // Code for each radius: no instruction is spent on neighbours too far.
+    // Where packs cross rows that would be too much code.
+    if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
+      if (radius_ < kRadius) {
+        return AddNeighbours<kRadius - 1>(span, channel, values);
+      }
+    }
+    TFLRN_UNROLL
+    for (int k = 1; k <= kRadius; ++k) {
+      if (kAcrossRows && k > radius_) break;
+      TFLRN_UNROLL
+      for (int i = 0; i < kLanes; ++i) {
+        V before = span[kOwn + i - k], after = span[kOwn + i + k];
+        if constexpr (kAcrossRows) {
+          // Not products with 0, which would be NaN for infinity.
+          if (channel[i] < k) before = V{};
+          if (channel[i] + k >= channels_) after = V{};
+        }
+        values[i] += before + after;
+      }
+    }
+  }
 
   __device__ Index PackOf(const Place<Index>& place) const {
     return kPad + (kAcrossRows ? 0 : place.row * row_stride_) + place.pack;
