@@ -183,9 +183,17 @@ FIT = """
     import sys
     import keras
     import numpy as np
+    import tensorflow as tf
     from tensorflow_lrn_grad.keras import LocalResponseNormalization
 
-    policy, jit_compile = sys.argv[1], {"True": True, "auto": "auto"}[sys.argv[2]]
+    policy, jit_compile, other_device = sys.argv[1:]
+    jit_compile = {"True": True, "auto": "auto"}[jit_compile]
+    if other_device == "True":
+        other = tf.config.PhysicalDevice("X:0", "X")
+        devices = [*tf.config.list_physical_devices(), other]
+        tf.config.list_physical_devices = lambda kind=None: [
+            device for device in devices if kind in (None, device.device_type)
+        ]
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     model = keras.Sequential([
@@ -202,12 +210,18 @@ FIT = """
     assert losses[-1] < losses[0] and np.all(np.isfinite(losses)), losses
     """
 
-# Keras takes "auto" for False where there are only CPUs.
-AUTO = pytest.param("auto", marks=pytest.mark.gpu)
-
 
 @pytest.mark.skipif(not tlg.build_info()["xla"], reason="built without XLA")
-@pytest.mark.parametrize("jit_compile", [True, AUTO])
+# Keras takes "auto", its default, for False where there are only CPUs: it is told of
+# another device, or runs on one.
+@pytest.mark.parametrize(
+    "jit_compile, other_device",
+    [
+        (True, False),
+        ("auto", True),
+        pytest.param("auto", False, marks=pytest.mark.gpu),
+    ],
+)
 @pytest.mark.parametrize(
     "policy, hlo_type",
     [("float32", "f32"), ("mixed_float16", "f16"), ("mixed_bfloat16", "bf16")],
@@ -216,15 +230,17 @@ def test_fit_is_compiled_by_xla(
     policy: str,
     hlo_type: str,
     jit_compile: bool | str,
+    other_device: bool,
     request: pytest.FixtureRequest,
     child: Callable,
     tmp_path: Path,
 ) -> None:
     """The programs that XLA compiled show the calls, in the type of the policy."""
-    if jit_compile == "auto":
+    if jit_compile == "auto" and not other_device:
         request.getfixturevalue("gpu")
     dump = tmp_path / "dump"
-    result = child(FIT, policy, jit_compile, XLA_FLAGS=f"--xla_dump_to={dump}")
+    flags = f"--xla_dump_to={dump}"
+    result = child(FIT, policy, jit_compile, other_device, XLA_FLAGS=flags)
     assert result.returncode == 0, result.stderr
     programs = [p.read_text() for p in dump.glob("*after_optimizations.txt")]
     for handler in ("tflrn.lrn.v1", "tflrn.lrn_grad.v1"):

@@ -475,7 +475,8 @@ def test_forced_onto_a_gpu_the_ops_have_no_kernel(
         import tensorflow as tf
         tf.load_library(sys.argv[1])
         import tensorflow_lrn_grad as tlg
-        x = tf.ones([1, 2, 3, 4])
+        with tf.device("CPU:0"):
+            x = tf.ones([1, 2, 3, 4])
         assert "CPU" in tlg.lrn(x).device
         tf.config.set_soft_device_placement(False)
         with tf.device("GPU:0"):

@@ -24,8 +24,9 @@
 // with y as it was given. The third is the derivative of sum_k u_k dx_k with
 // respect to each of LRNGrad's inputs.
 //
-// V is a float type or a vector of one (lanes.h), Scalar its element.
-// Divisor is V, or what a V is divided by in the place of a norm.
+// V is a float type or a vector of one (lanes.h), Scalar its element. Divisor
+// is V, or what else stands for a norm that is divided by (NormByRoot in
+// power.h, ReciprocalNorm in cc/cuda/norm_power.h).
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 
@@ -62,7 +63,8 @@ TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
 // norm_j = bias + alpha * sum_{k in W(j)} x_k^2
 template <class V, class Scalar>
 TFLRN_INLINE V Norm(V window_sum_of_squares, const LrnCoefficients<Scalar>& c) {
-  return MultiplyAdd(window_sum_of_squares, V{} + c.alpha, V{} + c.bias);
+  return MultiplyAdd(window_sum_of_squares, Broadcast<V>(c.alpha),
+                     Broadcast<V>(c.bias));
 }
 
 // A zero gradient contributes nothing, even where norm_j is 0 or NaN: this is

@@ -29,6 +29,14 @@ struct LaneTraits<float> {
     return a * b + c;
 #endif
   }
+  static constexpr int kRootBits = 22;
+  TFLRN_INLINE float ReciprocalRootEstimate(float v) {
+#ifdef __CUDA_ARCH__
+    return rsqrtf(v);
+#else
+    return 1 / __builtin_sqrtf(v);
+#endif
+  }
 };
 
 template <>
@@ -42,6 +50,14 @@ struct LaneTraits<double> {
     return __builtin_fma(a, b, c);
 #else
     return a * b + c;
+#endif
+  }
+  static constexpr int kRootBits = 51;
+  TFLRN_INLINE double ReciprocalRootEstimate(double v) {
+#ifdef __CUDA_ARCH__
+    return rsqrt(v);
+#else
+    return 1 / __builtin_sqrt(v);
 #endif
   }
 };
@@ -76,6 +92,20 @@ struct FloatFormat<double> {
   static constexpr double kRounder = 0x1.8p52;
   static constexpr int64_t kRounderBits = 0x4338000000000000;
 };
+
+// `value` in each lane. x - 0 is x even for -0, as x + 0 is not: the compiler
+// needs no subtraction.
+template <class V, class Scalar>
+TFLRN_INLINE V Broadcast(Scalar value) {
+  return value - V{};
+}
+
+// About v^-1/2 for a normal, positive v, with a relative error of at most
+// 2^-LaneTraits<V>::kRootBits.
+template <class V>
+TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+  return LaneTraits<V>::ReciprocalRootEstimate(v);
+}
 
 // a * b + c, with one rounding where the processor has an instruction for it.
 // The compiler must not decide this (-ffp-contract=off): two copies of one

@@ -1,5 +1,5 @@
-// How the row kernels cut their work into blocks that stay in the L1 cache, and
-// the scratch memory that a block needs.
+// How the row kernels cut their work for wide windows into blocks that stay in
+// the L1 cache, and the scratch memory that a block needs.
 #ifndef TFLRN_CC_CPU_BLOCKING_H_
 #define TFLRN_CC_CPU_BLOCKING_H_
 
@@ -11,9 +11,7 @@
 namespace tflrn::cpu {
 
 // What a block of rows takes of the L1 cache: half of 48 KiB, or most of 32
-// KiB. Measured for float on a Xeon with 48 KiB, as multiples of the time of a
-// loop that only moves the bytes: LRNGrad takes 1.22 at 1024 elements, 1.14 at
-// 512; LRN 1.12 at 1024, 1.26 at 512.
+// KiB.
 constexpr int64_t kBlockBytes = 24 << 10;
 
 // The largest block, whatever its elements take.
@@ -29,17 +27,29 @@ constexpr int64_t BlockElements(int64_t tensors, int64_t size, int64_t buffers,
   return fit < kMaxBlockElements ? fit : kMaxBlockElements;
 }
 
+constexpr int64_t kCacheLineBytes = 64;
+
 // Lanes of the widest vector.
 constexpr int64_t kMaxLanes = 16;
 
-// Up to this radius a window is summed tap by tap; beyond, by doubling, whose
-// cost grows with the logarithm of the radius.
-constexpr int64_t kMaxTapRadius = 8;
+// Up to this radius a window is summed tap by tap, in registers and without
+// scratch memory; beyond, by doubling, whose cost grows with the logarithm of
+// the radius.
+constexpr int64_t kMaxTapRadius = 5;
 
-// Readable elements before and after each buffer, for vectors that start or
-// end outside of the block; whole vectors, so that buffers stay aligned.
-constexpr int64_t kBufferMargin = 2 * kMaxLanes;
-static_assert(kBufferMargin >= kMaxLanes + kMaxTapRadius);
+// Numbers of channels must fit into the lanes of floats.
+constexpr int64_t kMaxTapChannels = int64_t{1} << 30;
+
+inline bool HasTapWindow(int64_t effective_radius, int64_t channels) {
+  return effective_radius <= kMaxTapRadius && channels <= kMaxTapChannels;
+}
+
+// Vectors that WideWindow adds at a time.
+constexpr int kWideUnroll = 4;
+
+// Elements after each buffer, for what WideWindow reads and writes past its
+// end.
+constexpr int64_t kBufferMargin = kWideUnroll * kMaxLanes;
 
 // Whole rows of a block: as many as fit into `elements`, and, if there are
 // enough of them, so many that they fill whole vectors.
@@ -54,13 +64,24 @@ inline int64_t RowsPerBlock(int64_t channels, int64_t elements) {
 inline int64_t BufferElements(int64_t channels) {
   const int64_t block =
       channels > kMaxBlockElements ? channels : int64_t{kMaxBlockElements};
-  return (block + kMaxLanes - 1) / kMaxLanes * kMaxLanes + 2 * kBufferMargin;
+  return (block + kMaxLanes - 1) / kMaxLanes * kMaxLanes + kBufferMargin;
 }
 
-// The buffer in which WideWindow doubles: a row with a radius of zeros on both
-// sides, and a vector past its end.
+// Elements before each of the buffers in which WideWindow doubles: it starts to
+// write a vector for each doubling of a lane before the row.
+constexpr int64_t kLevelMargin = 4 * kMaxLanes;
+
+// The elements of such a buffer: a row with a radius of zeros on both sides,
+// and what is read past its end.
+inline int64_t WideLevelElements(int64_t channels, int64_t radius) {
+  return kLevelMargin +
+         (channels + 2 * radius + kMaxLanes - 1) / kMaxLanes * kMaxLanes +
+         kBufferMargin;
+}
+
+// One buffer for each doubling up to a vector.
 inline int64_t WideBufferElements(int64_t channels, int64_t radius) {
-  return channels + 2 * radius + kMaxLanes;
+  return 5 * WideLevelElements(channels, radius);
 }
 
 // Buffers of BufferElements that an op uses at most.

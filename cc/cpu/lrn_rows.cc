@@ -30,8 +30,9 @@ const RowKernels<T>& Kernels() {
 
 size_t ScratchBytes(const LrnParams& params, int64_t channels) {
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  int64_t elements = kMaxBuffers * BufferElements(channels);
-  if (radius > kMaxTapRadius) elements += WideBufferElements(channels, radius);
+  if (HasTapWindow(radius, channels)) return 0;
+  const int64_t elements = kMaxBuffers * BufferElements(channels) +
+                           WideBufferElements(channels, radius);
   return static_cast<size_t>(elements) * sizeof(double);
 }
 
@@ -59,9 +60,9 @@ void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
 }
 
 // About what AVX2 takes an element where the memory is not what limits it.
-int64_t LrnCyclesPerRow(int64_t channels) { return 5 * channels; }
-int64_t LrnGradCyclesPerRow(int64_t channels) { return 8 * channels; }
-int64_t LrnGradGradCyclesPerRow(int64_t channels) { return 16 * channels; }
+int64_t LrnCyclesPerRow(int64_t channels) { return 2 * channels; }
+int64_t LrnGradCyclesPerRow(int64_t channels) { return 4 * channels; }
+int64_t LrnGradGradCyclesPerRow(int64_t channels) { return 8 * channels; }
 
 #define TFLRN_INSTANTIATE(T)                                                   \
   template void LrnRows<T>(const LrnParams&, const T*, T*, int64_t, int64_t,   \

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -164,15 +165,22 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
 
 constexpr int64_t kChannels[] = {1,  2,  3,  7,  8,   15,   16,   17,  31,
                                  32, 33, 64, 96, 256, 1000, 1025, 3000};
+// In registers up to 5; then such that 2 radius + 1 has one binary digit, some,
+// and many, below and above the lanes of a vector.
 constexpr int64_t kRadii[] = {
-    0, 1, 2, 5, 7, 8, 9, 64, 16, 33, 5000, std::numeric_limits<int64_t>::max()};
+    0,  1,  2,  3,    4,
+    5,  6,  8,  9,    16,
+    21, 64, 75, 5000, std::numeric_limits<int64_t>::max()};
 
-// bias, alpha and beta in turn over the sizes: all pairs of sizes, all
-// parameters, not all combinations of both.
+// bias, alpha and beta in turn over the sizes: all pairs of sizes, and each
+// radius and each number of channels with all parameters, not all combinations.
 constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 0.5f},
                                  {0, 1, 1, 1},         {0, 1e-5f, 1, 0.3f},
                                  {0, 1, 0.5f, 2},      {0, 2, 1, 0},
                                  {0, 1, 1e-4f, -0.5f}, {0, 2, -1e-4f, 0.5f}};
+
+static_assert(std::size(kRadii) % 2 == 1 && std::size(kChannels) % 2 == 1,
+              "else some never meet");
 
 template <class T>
 void TestSizes() {
@@ -196,6 +204,39 @@ TEST_P(LrnRowsTest, HalfIsTheFormulas) { TestSizes<Half>(); }
 TEST_P(LrnRowsTest, BFloat16IsTheFormulas) { TestSizes<BFloat16>(); }
 TEST_P(LrnRowsTest, FloatIsTheFormulas) { TestSizes<float>(); }
 TEST_P(LrnRowsTest, DoubleIsTheFormulas) { TestSizes<double>(); }
+
+// What Newton's method makes of the processor's estimate of a root, over the
+// range of float in which dy y / norm is in it too.
+template <class T>
+void TestRoots() {
+  std::mt19937 random(11);
+  std::uniform_real_distribution<double> exponent(-62, 40);
+  const int64_t size = 10000;
+  const double eps = std::numeric_limits<T>::epsilon();
+  for (const float beta : {0.5f, 0.75f}) {
+    const LrnParams p{0, 0x1p-60f, 1, beta};
+    Tensor<T> x(size, 0), y(size, 0), dy(size, 0), dx(size, 0);
+    for (int64_t i = 0; i < size; ++i) {
+      x.data()[i] = static_cast<T>(std::exp2(exponent(random)));
+      dy.data()[i] = 1;
+    }
+    RunLrn(p, x.data(), y.data(), size / 16, 16);
+    RunLrnGrad(p, dy.data(), x.data(), y.data(), dx.data(), size / 16, 16);
+    for (int64_t i = 0; i < size; ++i) {
+      // The norm's two roundings count beta times, a root is within an eps, of
+      // which the power has one and a half, and each product adds a half.
+      const Wide x_i = x.data()[i];
+      const Wide norm = static_cast<Wide>(p.bias) + x_i * x_i;
+      const Wide power = PowerOf(p, norm);
+      EXPECT_NEAR(y.data()[i], x_i * power, 5 * eps * x_i * power) << x_i;
+      const Wide term = 2 * p.beta * x_i * y.data()[i] / norm;
+      EXPECT_NEAR(dx.data()[i], power - term, 5 * eps * (power + term)) << x_i;
+    }
+  }
+}
+
+TEST_P(LrnRowsTest, FloatHasTheRoots) { TestRoots<float>(); }
+TEST_P(LrnRowsTest, DoubleHasTheRoots) { TestRoots<double>(); }
 
 // A running sum that subtracts would lose the small values next to the large.
 TEST_P(LrnRowsTest, LargeNeighboursDoNotHarmSmallValues) {

@@ -169,5 +169,49 @@ TEST(PowerTest, PlainExcludesWhatItCannotDo) {
   EXPECT_FALSE(HasPlainPower(1, 1, 1));
 }
 
+template <class Scalar>
+void TestRoots() {
+  using Limits = std::numeric_limits<Scalar>;
+  for (const float beta : {0.5f, 0.75f}) {
+    ASSERT_TRUE(HasRootPower(1, 1, beta));
+    const auto params = MakePowerParams<Scalar>(beta);
+    std::vector<Scalar> norms = Norms<Scalar>();
+    norms.push_back(std::numeric_limits<float>::min());
+    norms.push_back(std::numeric_limits<float>::max());
+    for (const Scalar norm : norms) {
+      const auto [divisor, power] = WithPower<PowerPath::kRoots>(norm, params);
+      const Wide wide = norm;
+      // A root is within an eps of its value, and each product adds half.
+      const Wide eps = Limits::epsilon();
+      const Wide expected = std::pow(wide, -static_cast<Wide>(beta));
+      EXPECT_NEAR(power, expected, 4 * eps * expected) << norm << "^-" << beta;
+      EXPECT_NEAR(Scalar(3) / divisor, 3 / wide,
+                  3 * eps * (3 / wide) + Limits::denorm_min())
+          << "3 / " << norm;
+    }
+    const auto at_infinity =
+        WithPower<PowerPath::kRoots>(Limits::infinity(), params);
+    EXPECT_EQ(at_infinity.power, 0);
+    EXPECT_EQ(Scalar(3) / at_infinity.norm, 0);
+    EXPECT_TRUE(std::isnan(Limits::infinity() / at_infinity.norm));
+    const auto at_nan =
+        WithPower<PowerPath::kRoots>(Limits::quiet_NaN(), params);
+    EXPECT_TRUE(std::isnan(at_nan.power));
+    EXPECT_TRUE(std::isnan(Scalar(0) / at_nan.norm));
+  }
+}
+
+TEST(PowerTest, RootsOfFloat) { TestRoots<float>(); }
+
+TEST(PowerTest, RootsOfDouble) { TestRoots<double>(); }
+
+TEST(PowerTest, RootsAreForTwoBeta) {
+  EXPECT_TRUE(HasRootPower(1e-5f, 0, 0.5f));
+  EXPECT_FALSE(HasRootPower(0, 1, 0.5f));
+  EXPECT_FALSE(HasRootPower(1, -1, 0.75f));
+  EXPECT_FALSE(HasRootPower(1, 1, 0.74999994f));
+  EXPECT_FALSE(HasRootPower(1, 1, 1));
+}
+
 }  // namespace
 }  // namespace tflrn
