@@ -28,10 +28,10 @@ SYMBOLS = {
 
 def register(library: str, platform: str) -> None:
     handlers = ctypes.CDLL(library)
-    suffix = {"cpu": "host", "cuda": "cuda"}[platform]
+    suffix, jax_platform = {"cpu": ("host", "cpu"), "cuda": ("cuda", "CUDA")}[platform]
     for target, symbol in SYMBOLS.items():
         capsule = jax.ffi.pycapsule(getattr(handlers, f"{symbol}_{suffix}"))
-        jax.ffi.register_ffi_target(target, capsule, platform=platform)
+        jax.ffi.register_ffi_target(target, capsule, platform=jax_platform)
 
 
 def call(target: str, p: oracle.Params, *arrays: np.ndarray) -> list[np.ndarray]:

@@ -6,12 +6,13 @@
 emulate    the checks on the host, under the address and undefined-behaviour
            sanitizers; needs g++, and neither nvcc nor a GPU
 check      the checks on the GPU (tests/cc/check_kernels.cc)
-sanitize   the same under compute-sanitizer's memcheck, racecheck, initcheck, synccheck
 jax        the XLA handlers, called from JAX (tests/jax_handlers.py)
 time       times and bandwidths, beside cuDNN's (benchmarks/gpu/time_kernels.cc)
+sanitize   some checks under compute-sanitizer's memcheck, racecheck, initcheck and
+           synccheck
 
 Without a step: all but emulate. Logs, and the times as time_kernels.json, go to FOLDER.
-Where nvcc finds no GPU, everything is compiled, and linked, for sm_90.
+Where there is no GPU, everything is compiled, and linked, for sm_90.
 
 Exit status: 0 if all is well, 1 if not, 3 where there is no GPU to run on.
 """
@@ -35,7 +36,8 @@ sys.path.insert(0, str(ROOT))
 
 from build_tools import compile_library  # noqa: E402
 
-STEPS = ("emulate", "check", "sanitize", "jax", "time")
+# The slowest last, in case that time runs out.
+STEPS = ("emulate", "check", "jax", "time", "sanitize")
 NO_GPU = 3
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 # Of the checks, those that cover every version; racecheck makes all a thousand times
@@ -110,7 +112,7 @@ def gpu_arch() -> str | None:
     return first.split(", ")[1].replace(".", "")
 
 
-def emulate(work: Path) -> bool:
+def emulate(work: Path, logs: Path) -> bool:
     say("the checks, emulated on the host, under sanitizers")
     program = work / "check_emulated"
     flags = ["-O1", "-g", "-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra"]
@@ -118,7 +120,7 @@ def emulate(work: Path) -> bool:
     source = "tests/cc/check_kernels.cc"
     compiler = compile_library.find_compiler()
     compile_all({program: [*compiler, *flags, "-iquote.", source, "-o", program]})
-    return run([program], work / "emulate.log") == 0
+    return run([program], logs / "emulate.log") == 0
 
 
 def build(work: Path, arch: str, cuda: compile_library.Cuda) -> None:
@@ -155,12 +157,12 @@ def build(work: Path, arch: str, cuda: compile_library.Cuda) -> None:
     compile_all(links)
 
 
-def check(work: Path) -> bool:
+def check(work: Path, logs: Path) -> bool:
     say("the checks, on the GPU")
-    return run([work / "check_kernels"], work / "check.log") == 0
+    return run([work / "check_kernels"], logs / "check.log") == 0
 
 
-def sanitize(work: Path) -> bool:
+def sanitize(work: Path, logs: Path) -> bool:
     tool = shutil.which("compute-sanitizer")
     if not tool:
         say("sanitize: left out, since there is no compute-sanitizer here")
@@ -173,7 +175,7 @@ def sanitize(work: Path) -> bool:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        (work / f"{name}.log").write_text(done.stdout)
+        (logs / f"{name}.log").write_text(done.stdout)
         return done
 
     good = True
@@ -185,7 +187,7 @@ def sanitize(work: Path) -> bool:
     return good
 
 
-def jax(work: Path, cuda: compile_library.Cuda) -> bool:
+def jax(work: Path, logs: Path, cuda: compile_library.Cuda) -> bool:
     if not importlib.util.find_spec("jax"):
         say("jax: left out, since this Python has no jax")
         return True
@@ -209,18 +211,18 @@ def jax(work: Path, cuda: compile_library.Cuda) -> bool:
     command += [*cuda.library_dirs, "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
     compile_all({library: [*command, "-o", library]})
     script = ROOT / "tests/jax_handlers.py"
-    return run([sys.executable, script, "cuda", library], work / "jax.log") == 0
+    return run([sys.executable, script, "cuda", library], logs / "jax.log") == 0
 
 
-def time_kernels(work: Path) -> bool:
+def time_kernels(work: Path, logs: Path) -> bool:
     say("times")
     # cuDNN may have come with a Python package.
     folders = [os.environ.get("LD_LIBRARY_PATH", "")]
     for entry in map(Path, sys.path):
         folders += map(str, entry.glob("nvidia/c*/lib"))
     environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, folders))}
-    program, result = work / "time_kernels", work / "time_kernels.json"
-    return run([program, result], work / "time.log", env=environment) == 0
+    program, result = work / "time_kernels", logs / "time_kernels.json"
+    return run([program, result], logs / "time.log", env=environment) == 0
 
 
 def main() -> int:
@@ -230,39 +232,39 @@ def main() -> int:
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], metavar="STEP")
     parser.add_argument("--output", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    steps = arguments.steps or [step for step in STEPS if step != "emulate"]
+    # In the order of STEPS, whatever the order they are named in.
+    steps = [
+        step
+        for step in STEPS
+        if step in arguments.steps or (not arguments.steps and step != "emulate")
+    ]
     start = time.monotonic()
     good: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        try:
-            if "emulate" in steps:
-                good["emulate"] = emulate(work)
-            on_gpu = [step for step in steps if step != "emulate"]
-            arch = None
-            if on_gpu:
-                arch = gpu_arch()
-                os.environ["TFLRN_CUDA"] = "1"
-                cuda, _ = compile_library.find_cuda()
-                assert cuda is not None
-                build(work, arch or "90", cuda)
-            if on_gpu and arch is None:
+        logs = arguments.output or work
+        logs.mkdir(parents=True, exist_ok=True)
+        if "emulate" in steps:
+            good["emulate"] = emulate(work, logs)
+            steps.remove("emulate")
+        if steps:
+            os.environ["TFLRN_CUDA"] = "1"
+            cuda, _ = compile_library.find_cuda()
+            assert cuda is not None
+            arch = gpu_arch()
+            build(work, arch or "90", cuda)
+            if arch is None:
                 say("no GPU here: compiled and linked, not run")
-                return NO_GPU
-            for step in on_gpu:
+                return NO_GPU if all(good.values()) else 1
+            for step in steps:
                 if step == "check":
-                    good[step] = check(work)
-                elif step == "sanitize":
-                    good[step] = sanitize(work)
+                    good[step] = check(work, logs)
                 elif step == "jax":
-                    good[step] = jax(work, cuda)
+                    good[step] = jax(work, logs, cuda)
                 elif step == "time":
-                    good[step] = time_kernels(work)
-        finally:
-            if arguments.output:
-                arguments.output.mkdir(parents=True, exist_ok=True)
-                for path in (*work.glob("*.log"), *work.glob("*.json")):
-                    shutil.copy(path, arguments.output)
+                    good[step] = time_kernels(work, logs)
+                elif step == "sanitize":
+                    good[step] = sanitize(work, logs)
     results = ", ".join(f"{k} {'ok' if v else 'FAILED'}" for k, v in good.items())
     say(f"{results} [{time.monotonic() - start:.0f} s]")
     return 0 if all(good.values()) else 1

@@ -1,12 +1,12 @@
 // norm^-beta, and division by a norm.
 //
-// An H100 copies so many bytes that LRN of float has 79 instructions for each
-// element until arithmetic is the limit, LRN of half 39. The power of cc/core
-// takes 36 of them, a division 10 (docs/gpu.md). Where the power is plain, the
-// hardware's approximations take their place, but for double:
+// While an H100 copies the bytes of an element of LRN, it has time for 79
+// instructions with float, 39 with half (docs/gpu.md). The power of cc/core is
+// 37 of them, a division about 10. Where the power is plain, the hardware's
+// approximations take their place, but for double:
 //
 //   float          the power of cc/core, with their log2 and 2^x for its
-//                  polynomials: 21
+//                  polynomials: about 21
 //   16-bit types   2^(-beta log2(norm)): 3
 //
 // In all other cases both are those of cc/core, and IEEE 754's division.
