@@ -229,9 +229,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], metavar="STEP")
+    parser.add_argument("steps", nargs="*", metavar="STEP")
     parser.add_argument("--output", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
+    if unknown := set(arguments.steps) - set(STEPS):
+        parser.error(f"no such step: {', '.join(sorted(unknown))}")
     # In the order of STEPS, whatever the order they are named in.
     steps = [
         step
@@ -242,7 +244,7 @@ def main() -> int:
     good: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        logs = arguments.output or work
+        logs = arguments.output.resolve() if arguments.output else work
         logs.mkdir(parents=True, exist_ok=True)
         if "emulate" in steps:
             good["emulate"] = emulate(work, logs)
