@@ -2,7 +2,7 @@
 
 CXX, CXXFLAGS, LDFLAGS   the compiler (g++, else clang++) and more flags
 TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
-                         without, since they have not run on a GPU yet
+                         with them where nvcc is found
 TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
 NVCC                     the nvcc to use
 """
@@ -110,18 +110,19 @@ def find_cuda() -> tuple[Cuda | None, str]:
     wish = os.environ.get("TFLRN_CUDA", "")
     if wish not in ("", "0", "1"):
         raise SystemExit(f"error: TFLRN_CUDA is 0 or 1, not {wish!r}")
-    if wish != "1":
-        return None, "GPU kernels are left out; TFLRN_CUDA=1 builds them"
+    if wish == "0":
+        return None, "GPU kernels are left out, since TFLRN_CUDA=0"
 
     chosen = os.environ.get("NVCC")
     nvcc = next(filter(None, map(shutil.which, [chosen] if chosen else NVCC)), None)
-    if nvcc is None or not _sources("cuda", ".cu.cc"):
-        why = (
-            "no nvcc found; GPU kernels are left out"
-            if nvcc is None
-            else f"{nvcc} found, but this source has no GPU kernels"
-        )
-        raise SystemExit(f"error: TFLRN_CUDA=1, but {why}")
+    if nvcc is None:
+        problem = f"there is no {chosen or 'nvcc'} here"
+    else:
+        problem = _cannot_compile(nvcc)
+    if nvcc is None or problem:
+        if wish == "1":
+            raise SystemExit(f"error: TFLRN_CUDA=1, but {problem}")
+        return None, f"GPU kernels are left out, since {problem}"
 
     known = re.findall(r"compute_(\w+)", _output([nvcc, "--list-gpu-arch"]))
     wanted = os.environ.get("TFLRN_CUDA_ARCHS", "").strip()
@@ -143,6 +144,27 @@ def find_cuda() -> tuple[Cuda | None, str]:
     folders = shlex.split(libraries.group(1)) if libraries else []
     cuda = Cuda(nvcc, tuple(archs), tuple(folders))
     return cuda, f"{nvcc}, for sm_{', sm_'.join(archs)}"
+
+
+def _cannot_compile(nvcc: str) -> str | None:
+    """Why nvcc cannot build GPU kernels with this C++ compiler; None if it can."""
+    source = """
+        #include <cuda_runtime.h>
+        static_assert(CUDART_VERSION >= 11080, "the kernels need CUDA 11.8 or newer");
+        __global__ void kernel() {}
+        int main() { return cudaGetLastError(); }
+        """
+    with tempfile.TemporaryDirectory() as scratch:
+        probe = Path(scratch) / "probe.cu"
+        probe.write_text(source)
+        command = [nvcc, f"-ccbin={find_compiler()[-1]}", *NVCC_FLAGS, str(probe)]
+        try:
+            _output([*command, "-o", str(probe.with_suffix(""))])
+        except (OSError, SystemExit) as error:
+            words = str(error).strip().splitlines()
+            told = next((line for line in words if "error" in line), words[-1])
+            return f"{nvcc} compiles nothing: {told.replace(scratch + '/', '')}"
+    return None
 
 
 def _output(command: list[str]) -> str:

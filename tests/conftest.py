@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import oracle
 import pytest
 import tensorflow as tf
 
@@ -50,10 +51,11 @@ def _on_device(name: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def gpu() -> Iterator[str]:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The test runs on the first GPU."""
     if reason := _why_no_gpu():
         pytest.skip(reason)
+    monkeypatch.setattr(oracle, "approximation", oracle.GPU_APPROXIMATION)
     with _on_device("GPU:0") as name:
         yield name
 

@@ -43,6 +43,11 @@ DTYPES = (HALF, BFLOAT16, FLOAT32, FLOAT64)
 # The largest relative error of a norm for which a first-order bound holds.
 FIRST_ORDER = 0.01
 
+# What results of 16-bit types may be off beyond that, relative to the magnitude of
+# their terms. GPU_APPROXIMATION for those that a GPU computed: see cc/cuda/lrn_rows.h.
+approximation = 0.0
+GPU_APPROXIMATION = 2.0**-15
+
 
 @dataclass(frozen=True)
 class Params:
@@ -223,6 +228,8 @@ def _bound(
     """
     eps = float(np.finfo(narrow(dtype)).eps)
     error = (summands + 8) * (eps * magnitude + underflow)
+    if dtype.itemsize == 2:
+        error += approximation * magnitude
     error[~np.isfinite(error)] = np.nan
     error[uncertain] = np.inf
     return error

@@ -156,6 +156,40 @@ def test_what_the_build_lacks_is_one_sentence(
     assert words in run.stderr
 
 
+@pytest.fixture
+def nvcc_that_fails(tmp_path: Path) -> str:
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(
+        "#!/bin/sh\necho warning: old\necho 'error: g++ is too new'\nexit 1\n"
+    )
+    nvcc.chmod(0o755)
+    return str(nvcc)
+
+
+FIND_CUDA = "from build_tools.compile_library import find_cuda; print(*find_cuda())"
+
+
+def test_without_nvcc_gpu_kernels_are_left_out() -> None:
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="", NVCC="/nonexistent/nvcc")
+    expected = "None GPU kernels are left out, since there is no /nonexistent/nvcc here"
+    assert run.stdout.strip() == expected, run.stderr
+
+
+def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="", NVCC=nvcc_that_fails)
+    assert run.stdout.startswith("None GPU kernels are left out, since "), run.stderr
+    assert "compiles nothing: error: g++ is too new" in run.stdout
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="1", NVCC=nvcc_that_fails)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: TFLRN_CUDA=1, but ")
+    assert "g++ is too new" in run.stderr
+
+
+def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="0", NVCC=nvcc_that_fails)
+    assert "GPU kernels are left out, since TFLRN_CUDA=0" in run.stdout, run.stderr
+
+
 @pytest.mark.parametrize(
     ("version", "too_old"),
     [("2.17.1", True), ("1.15.0", True), ("2.18.0", False), ("3.0.0-rc1", False)],

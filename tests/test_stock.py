@@ -405,13 +405,19 @@ def test_program_without_python(tmp_path: Path, rng: np.random.Generator) -> Non
 
 
 @pytest.fixture(scope="module")
-def fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fake_gpu_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that makes TensorFlow see a GPU."""
-    if tlg.build_info()["cuda_archs"]:
-        pytest.skip("the library has GPU kernels, and need not decline")
     library = tmp_path_factory.mktemp("fake_gpu") / "fake_gpu.so"
     compile_with_tensorflow(HERE / "fake_gpu.cc", library, "-shared", "-fPIC")
     return library
+
+
+@pytest.fixture
+def fake_gpu(fake_gpu_library: Path) -> Path:
+    """The same, where our library has no kernels for GPUs."""
+    if tlg.build_info()["cuda_archs"]:
+        pytest.skip("the library has GPU kernels")
+    return fake_gpu_library
 
 
 def test_declines_where_it_would_pull_lrn_off_a_gpu(
@@ -458,6 +464,85 @@ def test_environment_variable_declines_too(child: Callable, fake_gpu: Path) -> N
     )
     assert result.stdout == "False\n", result.stderr
     assert result.stderr.count("TFLRN_ACCELERATE=1 has no effect") == 1
+
+
+def test_forced_onto_a_gpu_the_ops_have_no_kernel(
+    child: Callable, fake_gpu: Path
+) -> None:
+    result = child(
+        """
+        import sys
+        import tensorflow as tf
+        tf.load_library(sys.argv[1])
+        import tensorflow_lrn_grad as tlg
+        with tf.device("CPU:0"):
+            x = tf.ones([1, 2, 3, 4])
+        assert "CPU" in tlg.lrn(x).device
+        tf.config.set_soft_device_placement(False)
+        with tf.device("GPU:0"):
+            for call in (lambda: tlg.lrn(x), lambda: tlg.lrn_grad(x, x, x)):
+                try:
+                    call()
+                except tf.errors.InvalidArgumentError as error:
+                    assert "Could not satisfy device specification" in str(error)
+                    assert "/device:GPU:0" in str(error), error
+                else:
+                    sys.exit("there was no error")
+        """,
+        fake_gpu,
+        FAKE_GPU_DEVICE="1",
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_gpu_kernels_take_over_with_the_cpu_s(process: Callable) -> None:
+    """Both at one priority, since devices are ordered by it; this needs no GPU."""
+    if not tlg.build_info()["cuda_archs"]:
+        pytest.skip("the library was built without CUDA")
+    process(
+        """
+    from tensorflow.python.framework import kernels
+    import tensorflow_lrn_grad as tlg
+
+    def ours(op, device, priority):
+        found = set()
+        for kernel in kernels.get_registered_kernels_for_op(op).kernel:
+            if (kernel.device_type, kernel.priority) == (device, priority):
+                types = [t for c in kernel.constraint if c.name == "T"
+                         for t in c.allowed_values.list.type]
+                found.update(map(tf.as_dtype, types) if types else ["any"])
+        return found
+
+    assert not ours("LRN", "GPU", 1)
+    tlg.accelerate()
+    for op in ("LRN", "LRNGrad"):
+        for device in ("CPU", "GPU"):
+            assert ours(op, device, 1) == {tf.half, tf.bfloat16, tf.float32}
+        if tlg.build_info()["xla"]:
+            assert ours(op, "XLA_GPU_JIT", 2) and ours(op, "XLA_CPU_JIT", 2)
+    """
+    )
+
+
+def test_gpu_kernels_make_declining_needless(
+    child: Callable, fake_gpu_library: Path
+) -> None:
+    if not tlg.build_info()["cuda_archs"]:
+        pytest.skip("the library was built without CUDA")
+    result = child(
+        """
+        import sys, warnings
+        import tensorflow as tf
+        tf.load_library(sys.argv[1])
+        assert tf.config.list_physical_devices("GPU")
+        import tensorflow_lrn_grad as tlg
+        warnings.simplefilter("error")
+        assert tlg.accelerate() is True
+        assert tlg.is_accelerated()
+        """,
+        fake_gpu_library,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.gpu

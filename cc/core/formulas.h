@@ -26,7 +26,7 @@
 //
 // V is a float type or a vector of one (lanes.h), Scalar its element. Divisor
 // is V, or what else stands for a norm that is divided by (NormByRoot in
-// power.h).
+// power.h, ReciprocalNorm in cc/cuda/norm_power.h).
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 

@@ -9,9 +9,15 @@
 
 #ifdef __CUDACC__
 #define TFLRN_INLINE static __host__ __device__ __forceinline__
-#define TFLRN_UNROLL _Pragma("unroll")
 #else
 #define TFLRN_INLINE static inline __attribute__((always_inline))
+#endif
+
+#ifdef __CUDA_ARCH__
+#define TFLRN_UNROLL _Pragma("unroll")
+#elif defined(__CUDACC__)
+#define TFLRN_UNROLL  // nvcc's host code has no loops that take time.
+#else
 #define TFLRN_UNROLL _Pragma("GCC unroll 64")
 #endif
 

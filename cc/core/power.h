@@ -168,15 +168,31 @@ TFLRN_INLINE bool HasPlainPower(float bias, float alpha, float beta) {
          beta <= 0.96875f;
 }
 
+// log2(m) and 2^g for sqrt(1/2) <= m < sqrt(2) and |g| <= 1/2, and a little
+// more.
+struct PolynomialFunctions {
+  template <class V>
+  TFLRN_INLINE V Log2(V m) {
+    using Scalar = typename LaneTraits<V>::Scalar;
+    const V f = m - Scalar(1);
+    return f * EvaluatePolynomial(PowerPolynomials<Scalar>::Log2(), f);
+  }
+  template <class V>
+  TFLRN_INLINE V Exp2(V g) {
+    using Scalar = typename LaneTraits<V>::Scalar;
+    return EvaluatePolynomial(PowerPolynomials<Scalar>::Exp2(), g);
+  }
+};
+
 // norm^-beta with the meaning of C's pow(norm, -beta).
 // kPlain: the caller knows HasPlainPower; then only infinity and NaN are
 // special. Where both versions apply they give the same bits.
-template <bool kPlain, class V, class Scalar>
+template <bool kPlain, class Functions = PolynomialFunctions, class V,
+          class Scalar>
 TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   using Int = typename LaneTraits<V>::Int;
   using Unsigned = typename LaneTraits<V>::Unsigned;
   using Format = FloatFormat<Scalar>;
-  using Polynomials = PowerPolynomials<Scalar>;
   constexpr int kShift = Format::kMantissaBits;
 
   V magnitude = norm;
@@ -193,8 +209,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   const Int above = bits - Format::kSqrtHalf;
   const V m = BitCast<V>(Int(bits - (above & Format::kExponentMask)));
   const V e = LaneTraits<V>::FromInt((above >> kShift) + exponent_shift);
-  const V f = m - Scalar(1);
-  const V log2_m = f * EvaluatePolynomial(Polynomials::Log2(), f);
+  const V log2_m = Functions::Log2(m);
 
   const V high = e * p.minus_beta_high;
   const V low =
@@ -212,7 +227,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
     g = g < Scalar(-1) ? Broadcast<V>(Scalar(-1)) : g;
     g = g > Scalar(1) ? Broadcast<V>(Scalar(1)) : g;
   }
-  const V two_to_g = EvaluatePolynomial(Polynomials::Exp2(), g);
+  const V two_to_g = Functions::Exp2(g);
 
   if constexpr (kPlain) {
     // Shifted left, the bits of the rounder fall off the end.

@@ -1,7 +1,6 @@
 // The texts of the errors that the functions of lrn_rows.h return.
-#include <cuda_runtime.h>
-
 #include "cc/cuda/lrn_rows.h"
+#include "cc/cuda/runtime.h"
 
 namespace tflrn::cuda {
 

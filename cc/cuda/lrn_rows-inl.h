@@ -4,27 +4,30 @@
 // A block computes a tile of whole rows, so that no row waits for another block
 // and an output may take the place of an input. It reads every input once and
 // writes every output once; window sums pass through shared memory, or, for
-// rows too long for it, through the caller's workspace.
-#include <cuda_runtime.h>
-
+// rows too long for it, through the caller's workspace. docs/gpu.md has the
+// design and its numbers.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
+#include <numeric>
 
 #include "cc/core/formulas.h"
 #include "cc/core/lrn_params.h"
 #include "cc/cuda/lrn_rows.h"
+#include "cc/cuda/norm_power.h"
 #include "cc/cuda/packs.h"
+#include "cc/cuda/runtime.h"
 #include "cc/cuda/steps.h"
+#include "cc/cuda/walks.h"
 #include "cc/cuda/windows.h"
 
+// Not an unnamed namespace: nvcc would name the kernels after the folder they
+// are compiled in, and no two builds would make the same library.
 namespace tflrn::cuda {
-namespace {
 
 // The numbers of a launch.
 struct LaunchPolicy {
-  // A tile has as many rows as give this many threads a pack each.
+  // A tile has as many rows as keep about this many threads busy.
   static constexpr int kTileThreads = 256;
   // A row of up to this many packs is a tile that stays in registers.
   static constexpr int kMaxThreads = 512;
@@ -36,24 +39,25 @@ struct LaunchPolicy {
   static constexpr int64_t kMaxBlocks = int64_t{1} << 30;
   static constexpr int kWarp = 32;
 
+  // Packs of each input that a thread keeps. To be busy, an H100's memory needs
+  // 16 KiB asked for by each multiprocessor at any time; with two packs, 1024
+  // threads ask for 32 KiB of LRN's one input at once.
+  static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
+  // Blocks of kMaxThreads for which a multiprocessor must have registers, so
+  // that enough is asked for; 1 where that would spill.
+  template <class Window>
+  static constexpr int MinBlocks(Op op) {
+    return Window::kFewRegisters && op != Op::kLrnGradGrad ? 2 : 1;
+  }
+
   static_assert(kTileThreads <= kMaxThreads, "a tile fits into a block");
   static_assert(kTileThreads % kWarp == 0 && kMaxThreads % kWarp == 0,
                 "whole warps");
 };
 
-// How many values wait for their window sums at a time, for each row.
+// How many values wait for their window sums at a time, for each channel.
 constexpr int Windows(Op op) {
   return op == Op::kLrn ? 1 : op == Op::kLrnGrad ? 2 : 4;
-}
-
-template <class V>
-int64_t WindowBytesPerRow(Op op, int64_t channels, int64_t radius) {
-  const int64_t elements =
-      radius <= kMaxTapRadius
-          ? TapWindow<V, 1, kMaxTapRadius, int64_t>::ElementsPerRow(channels,
-                                                                    radius)
-          : WideWindow<V, 1, int64_t>::ElementsPerRow(channels, radius);
-  return Windows(op) * elements * static_cast<int64_t>(sizeof(V));
 }
 
 template <class Steps>
@@ -62,41 +66,32 @@ struct KernelArgs {
   typename Steps::Type* outputs[Steps::kOutputs];
   int64_t rows;
   int64_t channels;
-  int64_t radius;
-  int64_t rows_per_tile;
-  typename Steps::Coefficients coefficients;
-  void* workspace;  // WindowBytesPerRow for each block, or null.
+  void* workspace;  // WindowBytes of a tile for each block, or null.
+
+  int64_t radius = 0;
+  int64_t rows_per_tile = 0;
+  typename Steps::Coefficients coefficients = {};
+  bool plain_power = false;  // HasPlainNormPower
+  bool aligned = false;      // All tiles begin at the alignment of packs.
 };
 
-// kOnce: a thread has one pack of a tile at most, and keeps it in registers.
-// Otherwise it reads its packs again in each round, from a cache.
-template <bool kOnce, class Index, class Function>
-__device__ __forceinline__ void ForEachPack(Index packs,
-                                            const Function& function) {
-  if constexpr (kOnce) {
-    if (static_cast<Index>(threadIdx.x) < packs) function(Index(threadIdx.x));
-  } else {
-    for (Index i = threadIdx.x; i < packs; i += blockDim.x) function(i);
-  }
-}
-
-template <class Steps, class Window, class Index, bool kOnce>
-__global__ void __launch_bounds__(LaunchPolicy::kMaxThreads)
+template <class Steps, class Window, class Walk>
+__global__ void __launch_bounds__(LaunchPolicy::kMaxThreads,
+                                  LaunchPolicy::MinBlocks<Window>(Steps::kOp))
     RowsKernel(const KernelArgs<Steps> args) {
   using V = typename Steps::V;
-  constexpr int kLanes = Steps::kLanes;
+  using Index = typename Walk::Index;
+  constexpr int kRounds = Steps::kRounds;
   constexpr int kWindows = Steps::kWindows;
   extern __shared__ __align__(16) unsigned char tflrn_shared[];
 
   const Index channels = static_cast<Index>(args.channels);
-  const Index radius = static_cast<Index>(args.radius);
   const Index tile_rows = static_cast<Index>(args.rows_per_tile);
-  const Index packs_per_row = channels / kLanes;
   const int64_t window_elements =
-      args.rows_per_tile * Window::ElementsPerRow(args.channels, args.radius);
+      Window::Elements(args.rows_per_tile, args.channels, args.radius);
 
   V* memory = reinterpret_cast<V*>(tflrn_shared);
-  if constexpr (!kOnce) {
+  if constexpr (!Walk::kKeeps) {
     if (args.workspace != nullptr) {
       memory = static_cast<V*>(args.workspace) +
                blockIdx.x * Windows(Steps::kOp) * window_elements;
@@ -104,138 +99,216 @@ __global__ void __launch_bounds__(LaunchPolicy::kMaxThreads)
   }
   // Each round has windows of its own, so that none waits for the last one's
   // sums.
-  Window windows[Windows(Steps::kOp)];
+  Window windows[kRounds][kWindows];
   TFLRN_UNROLL
-  for (int w = 0; w < Windows(Steps::kOp); ++w) {
-    windows[w] =
-        Window(memory + w * window_elements, tile_rows, channels, radius);
+  for (int round = 0; round < kRounds; ++round) {
+    TFLRN_UNROLL
+    for (int w = 0; w < kWindows; ++w) {
+      windows[round][w] =
+          Window(memory + (round * kWindows + w) * window_elements, tile_rows,
+                 channels, static_cast<Index>(args.radius));
+    }
   }
-  Window* const first_windows = windows;
-  Window* const last_windows = windows + (Steps::kRounds - 1) * kWindows;
 
-  Steps steps;
-  typename Steps::Values values;
-  const auto put = [&](Window* windows, Index row, Index channel) {
+  Steps steps[Walk::kKept];
+  typename Steps::Values values[Walk::kKept];
+  const auto put = [&](int round, int i, const Place<Index>& place) {
     TFLRN_UNROLL
-    for (int w = 0; w < kWindows; ++w) windows[w].Put(row, channel, values[w]);
-  };
-  const auto sum = [&](const Window* windows, Index row, Index channel) {
-    TFLRN_UNROLL
-    for (int w = 0; w < kWindows; ++w) windows[w].Sum(row, channel, values[w]);
-  };
-  const auto prepare = [&](Window* windows) {
-    TFLRN_UNROLL
-    for (int w = 0; w < kWindows; ++w) windows[w].Prepare();
-  };
-  const auto second = [&](Index row, Index channel) {
-    if constexpr (Steps::kRounds == 2) {
-      sum(first_windows, row, channel);
-      steps.Second(args.coefficients, values);
+    for (int w = 0; w < kWindows; ++w) {
+      windows[round][w].Put(place, values[i][w]);
     }
   };
+  const auto sum = [&](int round, int i, const Place<Index>& place) {
+    TFLRN_UNROLL
+    for (int w = 0; w < kWindows; ++w) {
+      windows[round][w].Sum(place, values[i][w]);
+    }
+  };
+  const auto prepare = [&](int round) {
+    TFLRN_UNROLL
+    for (int w = 0; w < kWindows; ++w) windows[round][w].Prepare();
+  };
 
-  for (int64_t begin = blockIdx.x * args.rows_per_tile; begin < args.rows;
+  const int64_t first_tile = blockIdx.x * args.rows_per_tile;
+  for (int64_t begin = first_tile; begin < args.rows;
        begin += gridDim.x * args.rows_per_tile) {
+    // The last tile's sums may still be read.
+    if (begin != first_tile) __syncthreads();
     const int64_t rows_left = args.rows - begin;
     const Index rows =
         rows_left < tile_rows ? static_cast<Index>(rows_left) : tile_rows;
-    const Index packs = rows * packs_per_row;
     const int64_t offset = begin * args.channels;
+    const Walk walk(rows, channels, args.aligned);
 
-    ForEachPack<kOnce>(packs, [&](Index i) {
-      steps.LoadInputs(args.inputs, offset + i * kLanes);
-      steps.First(values);
-      put(first_windows, i / packs_per_row, i % packs_per_row * kLanes);
-    });
-    prepare(first_windows);
-    if constexpr (Steps::kRounds == 2) {
-      ForEachPack<kOnce>(packs, [&](Index i) {
-        const Index row = i / packs_per_row;
-        const Index channel = i % packs_per_row * kLanes;
-        if constexpr (!kOnce) {
-          steps.LoadInputs(args.inputs, offset + i * kLanes);
-        }
-        second(row, channel);
-        put(last_windows, row, channel);
-      });
-      prepare(last_windows);
-    }
-    ForEachPack<kOnce>(packs, [&](Index i) {
-      const Index row = i / packs_per_row;
-      const Index channel = i % packs_per_row * kLanes;
-      if constexpr (!kOnce) {
-        steps.LoadInputs(args.inputs, offset + i * kLanes);
-        second(row, channel);
+    const auto load = [&](int i, const Place<Index>& place) {
+      steps[i].LoadInputs(args.inputs, offset + place.offset, place.lanes);
+    };
+    // The sums of the first round, which gives the norms, and what follows.
+    const auto with_norms = [&](int i, const Place<Index>& place) {
+      if constexpr (!Walk::kKeeps) {
+        load(i, place);
+        steps[i].FirstValues(values[i]);
       }
-      sum(last_windows, row, channel);
-      steps.Finish(args.coefficients, values, args.outputs,
-                   offset + i * kLanes);
+      sum(0, i, place);
+      if (args.plain_power) {
+        steps[i].template WithNorms<true>(args.coefficients, values[i]);
+      } else {
+        steps[i].template WithNorms<false>(args.coefficients, values[i]);
+      }
+    };
+    const auto finish = [&](int i, const Place<Index>& place) {
+      steps[i].Finish(args.coefficients, values[i], args.outputs,
+                      offset + place.offset, place.lanes);
+    };
+
+    // All the packs are asked for before one of them is waited for.
+    if constexpr (Walk::kKeeps) walk.ForEach(load);
+    walk.ForEach([&](int i, const Place<Index>& place) {
+      if constexpr (!Walk::kKeeps) load(i, place);
+      steps[i].FirstValues(values[i]);
+      put(0, i, place);
     });
-    __syncthreads();  // The next tile takes over the windows.
+    prepare(0);
+    if constexpr (kRounds == 1) {
+      walk.ForEach([&](int i, const Place<Index>& place) {
+        with_norms(i, place);
+        finish(i, place);
+      });
+    } else {
+      walk.ForEach([&](int i, const Place<Index>& place) {
+        with_norms(i, place);
+        put(1, i, place);
+      });
+      prepare(1);
+      walk.ForEach([&](int i, const Place<Index>& place) {
+        if constexpr (!Walk::kKeeps) with_norms(i, place);
+        sum(1, i, place);
+        finish(i, place);
+      });
+    }
   }
 }
 
-template <class Steps>
-bool IsAligned(const KernelArgs<Steps>& args) {
-  constexpr uintptr_t kMask = sizeof(typename Steps::Type) * Steps::kLanes - 1;
-  const auto aligned = [](const void* p) {
-    return (reinterpret_cast<uintptr_t>(p) & kMask) == 0;
-  };
-  return args.channels % Steps::kLanes == 0 &&
-         std::all_of(std::begin(args.inputs), std::end(args.inputs), aligned) &&
-         std::all_of(std::begin(args.outputs), std::end(args.outputs), aligned);
+// The bytes of the windows of a tile.
+template <class Window, class V>
+int64_t WindowBytes(Op op, int64_t rows, int64_t channels, int64_t radius) {
+  return Windows(op) * Window::Elements(rows, channels, radius) *
+         static_cast<int64_t>(sizeof(V));
 }
 
-template <class Steps, class Window, class Index, bool kOnce>
-int LaunchKernel(const KernelArgs<Steps>& args, int64_t blocks, int threads,
-                 int64_t shared_bytes, Stream stream) {
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(blocks));
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
-  config.stream = stream;
-  return cudaLaunchKernelEx(&config, RowsKernel<Steps, Window, Index, kOnce>,
-                            args);
+// How many rows have their windows in shared memory together.
+template <class Window, class V>
+int64_t RowsInSharedMemory(Op op, int64_t channels, int64_t radius) {
+  const int64_t one = WindowBytes<Window, V>(op, 1, channels, radius);
+  if (one > LaunchPolicy::kSharedBytes) return 0;
+  const int64_t more = WindowBytes<Window, V>(op, 2, channels, radius) - one;
+  // Where packs cross rows, a short row may take a pack or none.
+  return 1 + (LaunchPolicy::kSharedBytes - one) / std::max<int64_t>(1, more);
 }
 
-// Rows that fit into the registers and the shared memory of a block.
-template <class Steps, template <class, int, class> class WindowOf>
-int LaunchOnce(KernelArgs<Steps> args, int64_t bytes_per_row, Stream stream) {
-  const int64_t packs_per_row = args.channels / Steps::kLanes;
-  args.rows_per_tile = std::max<int64_t>(
-      1, std::min({LaunchPolicy::kTileThreads / packs_per_row,
-                   LaunchPolicy::kSharedBytes / bytes_per_row, args.rows}));
-  const int64_t packs = args.rows_per_tile * packs_per_row;
-  const int threads = RoundUp(static_cast<int>(packs), LaunchPolicy::kWarp);
+template <class Steps, class Window, class Walk>
+int LaunchKernel(const KernelArgs<Steps>& args, int64_t max_blocks,
+                 dim3 threads, Stream stream) {
   const int64_t tiles =
       (args.rows + args.rows_per_tile - 1) / args.rows_per_tile;
-  return LaunchKernel<Steps, WindowOf<typename Steps::V, Steps::kLanes, int>,
-                      int, true>(
-      args, std::min(tiles, LaunchPolicy::kMaxBlocks), threads,
-      args.rows_per_tile * bytes_per_row, stream);
+  const int64_t shared_bytes =
+      args.workspace != nullptr
+          ? 0
+          : WindowBytes<Window, typename Steps::V>(
+                Steps::kOp, args.rows_per_tile, args.channels, args.radius);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(std::min(tiles, max_blocks)));
+  config.blockDim = threads;
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, RowsKernel<Steps, Window, Walk>, args);
 }
 
-// Longer rows: a block loops over one at a time.
-template <class Steps, template <class, int, class> class WindowOf>
-int LaunchLoop(KernelArgs<Steps> args, int64_t bytes_per_row, Stream stream) {
-  const bool shared = bytes_per_row <= LaunchPolicy::kSharedBytes;
-  if (shared) args.workspace = nullptr;
-  args.rows_per_tile = 1;
-  const int64_t blocks =
-      std::min(args.rows, shared ? LaunchPolicy::kMaxBlocks
-                                 : LaunchPolicy::kWorkspaceBlocks);
-  return LaunchKernel<Steps, WindowOf<typename Steps::V, 1, int64_t>, int64_t,
-                      false>(args, blocks, LaunchPolicy::kMaxThreads,
-                             shared ? bytes_per_row : 0, stream);
+// The versions. Each launches if it applies, and says so.
+
+// Rows of whole, aligned packs, windows of one kind.
+template <class Steps, class Window>
+bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
+  constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
+  const int64_t packs_per_row = args.channels / Steps::kLanes;
+  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
+      Steps::kOp, args.channels, args.radius);
+  if (!args.aligned || args.channels % Steps::kLanes != 0 ||
+      packs_per_row > LaunchPolicy::kMaxThreads || shared == 0) {
+    return false;
+  }
+  const int64_t rows_at_once =
+      std::max<int64_t>(1, LaunchPolicy::kTileThreads / packs_per_row);
+  args.rows_per_tile = std::min({kPacks * rows_at_once, shared, args.rows});
+  args.workspace = nullptr;
+  const dim3 threads(
+      static_cast<unsigned>(packs_per_row),
+      static_cast<unsigned>(std::min(rows_at_once, args.rows_per_tile)));
+  *error = LaunchKernel<Steps, Window, RowWalk<Steps::kLanes, kPacks>>(
+      args, LaunchPolicy::kMaxBlocks, threads, stream);
+  return true;
 }
 
-template <class V, int kLanes, class Index>
-using AnyTap = TapWindow<V, kLanes, kMaxTapRadius, Index>;
-// The radius of AlexNet and GoogLeNet, and TensorFlow's default.
-template <class V, int kLanes, class Index>
-using Tap2 = TapWindow<V, kLanes, 2, Index>;
-template <class V, int kLanes, class Index>
-using Tap5 = TapWindow<V, kLanes, 5, Index>;
+// Any other rows that fit into a block, with a radius up to kMaxTapRadius.
+template <class Steps>
+bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
+  using V = typename Steps::V;
+  using Window = TapWindow<V, Steps::kLanes, kMaxTapRadius, true, int>;
+  constexpr int64_t kLanes = Steps::kLanes;
+  constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
+  constexpr int64_t kMaxElements = LaunchPolicy::kMaxThreads * kPacks * kLanes;
+  const int64_t shared =
+      RowsInSharedMemory<Window, V>(Steps::kOp, args.channels, args.radius);
+  if (args.radius > kMaxTapRadius || args.channels > kMaxElements ||
+      shared == 0) {
+    return false;
+  }
+  const int64_t busy = std::max<int64_t>(
+      1, LaunchPolicy::kTileThreads * kPacks * kLanes / args.channels);
+  int64_t rows = std::min({busy, shared, args.rows});
+  // So many rows are whole packs.
+  const int64_t whole = kLanes / std::gcd(args.channels, kLanes);
+  if (rows >= whole) {
+    rows -= rows % whole;
+  } else if (whole <= shared && whole * args.channels <= kMaxElements) {
+    rows = whole;
+  }
+  args.rows_per_tile = rows;
+  args.aligned = args.aligned && (rows % whole == 0 || rows >= args.rows);
+  args.workspace = nullptr;
+  const int64_t packs = (rows * args.channels + kLanes - 1) / kLanes;
+  const int64_t threads = (packs + kPacks - 1) / kPacks;
+  *error = LaunchKernel<Steps, Window, TileWalk<Steps::kLanes, kPacks>>(
+      args, LaunchPolicy::kMaxBlocks, dim3(static_cast<unsigned>(threads)),
+      stream);
+  return true;
+}
+
+template <class V>
+using LoopTaps = TapWindow<V, 1, kMaxTapRadius, false, int64_t>;
+template <class V>
+using LoopWide = WideWindow<V, 1, int64_t>;
+
+// All that is left: rows of any length and radius.
+template <class Steps, class Window>
+int LaunchLoop(KernelArgs<Steps> args, Stream stream) {
+  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
+      Steps::kOp, args.channels, args.radius);
+  const int64_t width = std::min<int64_t>(
+      LaunchPolicy::kMaxThreads, (args.channels + LaunchPolicy::kWarp - 1) /
+                                     LaunchPolicy::kWarp * LaunchPolicy::kWarp);
+  const int64_t rows_at_once =
+      std::max<int64_t>(1, LaunchPolicy::kTileThreads / width);
+  args.rows_per_tile =
+      shared == 0 ? 1 : std::min({rows_at_once, shared, args.rows});
+  if (shared != 0) args.workspace = nullptr;
+  const dim3 threads(static_cast<unsigned>(width),
+                     static_cast<unsigned>(args.rows_per_tile));
+  return LaunchKernel<Steps, Window, LoopWalk>(
+      args,
+      shared != 0 ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks,
+      threads, stream);
+}
 
 template <class To, class From>
 KernelArgs<To> WithSteps(const KernelArgs<From>& from) {
@@ -244,62 +317,65 @@ KernelArgs<To> WithSteps(const KernelArgs<From>& from) {
   std::copy(std::begin(from.outputs), std::end(from.outputs), to.outputs);
   to.rows = from.rows;
   to.channels = from.channels;
-  to.radius = from.radius;
-  to.rows_per_tile = from.rows_per_tile;
-  to.coefficients = from.coefficients;
   to.workspace = from.workspace;
+  to.radius = from.radius;
+  to.coefficients = from.coefficients;
+  to.plain_power = from.plain_power;
+  to.aligned = from.aligned;
   return to;
 }
 
-// The versions, the best first. All give the same result, but for rounding.
-template <template <class, int, bool> class StepsOf, class T>
-int Launch(const LrnParams& params, KernelArgs<StepsOf<T, 1, false>> args,
-           Stream stream) {
+// The best version that applies. All give the same result, but for rounding.
+template <template <class, int> class StepsOf, class T>
+int Launch(const LrnParams& params,
+           KernelArgs<StepsOf<T, kPackBytes / sizeof(T)>> args, Stream stream) {
   constexpr int kLanes = kPackBytes / sizeof(T);
-  using Plain = StepsOf<T, kLanes, true>;
-  using General = StepsOf<T, kLanes, false>;
-  using Single = StepsOf<T, 1, false>;
-  using V = typename Single::V;
+  using Steps = StepsOf<T, kLanes>;
+  using Single = StepsOf<T, 1>;
+  using V = typename Steps::V;
 
   if (args.rows == 0 || args.channels == 0) return cudaSuccess;
   args.radius = EffectiveRadius(params.depth_radius, args.channels);
   args.coefficients = MakeCoefficients<V>(params);
-  const bool tap = args.radius <= kMaxTapRadius;
-  const int64_t bytes =
-      WindowBytesPerRow<V>(Single::kOp, args.channels, args.radius);
-  const bool shared = bytes <= LaunchPolicy::kSharedBytes;
+  args.plain_power = HasPlainNormPower(params);
+  const auto aligned = [](const void* pointer) {
+    return reinterpret_cast<uintptr_t>(pointer) % kPackBytes == 0;
+  };
+  args.aligned =
+      std::all_of(std::begin(args.inputs), std::end(args.inputs), aligned) &&
+      std::all_of(std::begin(args.outputs), std::end(args.outputs), aligned);
 
-  const auto general = WithSteps<General>(args);
-  if (shared && IsAligned(general) &&
-      args.channels / kLanes <= LaunchPolicy::kMaxThreads) {
-    if (HasPlainPower(params.bias, params.alpha, params.beta)) {
-      const auto plain = WithSteps<Plain>(args);
-      if (args.radius == 2)
-        return LaunchOnce<Plain, Tap2>(plain, bytes, stream);
-      if (args.radius == 5)
-        return LaunchOnce<Plain, Tap5>(plain, bytes, stream);
-      if (tap) return LaunchOnce<Plain, AnyTap>(plain, bytes, stream);
-      return LaunchOnce<Plain, WideWindow>(plain, bytes, stream);
-    }
-    if (tap) return LaunchOnce<General, AnyTap>(general, bytes, stream);
-    return LaunchOnce<General, WideWindow>(general, bytes, stream);
+  int error = cudaSuccess;
+  if (args.radius == 2) {
+    using Window = TapWindow<V, kLanes, 2, false, int>;
+    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
+  } else if (args.radius <= 5) {  // TensorFlow's default is 5.
+    using Window = TapWindow<V, kLanes, 5, false, int>;
+    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
+  } else if (args.radius > kMaxTapRadius) {
+    // Of 8 values and the places of their windows registers cannot hold all.
+    using WideSteps = StepsOf<T, std::min(kLanes, 4)>;
+    using Window = WideWindow<V, WideSteps::kLanes, int>;
+    const auto wide = WithSteps<WideSteps>(args);
+    if (LaunchRows<WideSteps, Window>(wide, stream, &error)) return error;
   }
-  if (shared && args.channels <= LaunchPolicy::kMaxThreads) {
-    if (tap) return LaunchOnce<Single, AnyTap>(args, bytes, stream);
-    return LaunchOnce<Single, WideWindow>(args, bytes, stream);
-  }
-  if (tap) return LaunchLoop<Single, AnyTap>(args, bytes, stream);
-  return LaunchLoop<Single, WideWindow>(args, bytes, stream);
+  if (LaunchTiles(args, stream, &error)) return error;
+  const auto single = WithSteps<Single>(args);
+  return args.radius <= kMaxTapRadius
+             ? LaunchLoop<Single, LoopTaps<V>>(single, stream)
+             : LaunchLoop<Single, LoopWide<V>>(single, stream);
 }
-
-}  // namespace
 
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
                       int64_t channels) {
+  using V = typename ComputeType<T>::type;
   if (rows == 0 || channels == 0) return 0;
-  const int64_t bytes = WindowBytesPerRow<typename ComputeType<T>::type>(
-      op, channels, EffectiveRadius(params.depth_radius, channels));
+  const int64_t radius = EffectiveRadius(params.depth_radius, channels);
+  const int64_t bytes =
+      radius <= kMaxTapRadius
+          ? WindowBytes<LoopTaps<V>, V>(op, 1, channels, radius)
+          : WindowBytes<LoopWide<V>, V>(op, 1, channels, radius);
   if (bytes <= LaunchPolicy::kSharedBytes) return 0;
   return static_cast<size_t>(std::min(rows, LaunchPolicy::kWorkspaceBlocks) *
                              bytes);
@@ -308,8 +384,8 @@ size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
 template <class T>
 int LaunchLrn(const LrnParams& params, const T* x, T* y, int64_t rows,
               int64_t channels, void* workspace, Stream stream) {
-  return Launch<LrnSteps, T>(
-      params, {{x}, {y}, rows, channels, 0, 0, {}, workspace}, stream);
+  return Launch<LrnSteps, T>(params, {{x}, {y}, rows, channels, workspace},
+                             stream);
 }
 
 template <class T>
@@ -317,7 +393,7 @@ int LaunchLrnGrad(const LrnParams& params, const T* dy, const T* x, const T* y,
                   T* dx, int64_t rows, int64_t channels, void* workspace,
                   Stream stream) {
   return Launch<LrnGradSteps, T>(
-      params, {{dy, x, y}, {dx}, rows, channels, 0, 0, {}, workspace}, stream);
+      params, {{dy, x, y}, {dx}, rows, channels, workspace}, stream);
 }
 
 template <class T>
@@ -326,8 +402,7 @@ int LaunchLrnGradGrad(const LrnParams& params, const T* u, const T* dy,
                       int64_t rows, int64_t channels, void* workspace,
                       Stream stream) {
   return Launch<LrnGradGradSteps, T>(
-      params,
-      {{u, dy, x, y}, {d_dy, d_x, d_y}, rows, channels, 0, 0, {}, workspace},
+      params, {{u, dy, x, y}, {d_dy, d_x, d_y}, rows, channels, workspace},
       stream);
 }
 

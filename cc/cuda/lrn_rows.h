@@ -18,8 +18,10 @@
 //            done; they allocate nothing and wait for nothing.
 // Returned   is a cudaError_t, 0 for success; ErrorMessage has its text. What
 //            fails later is reported by the stream.
-// Error      as in cc/cpu/lrn_rows.h: float and double at most (number of
-//            summands + 8) eps of the sum of the magnitudes of the terms.
+// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of the sum
+// of
+//            the magnitudes of the terms; for the 16-bit types, whose power is
+//            approximate, 2^-15 of it more, and one rounding.
 #ifndef TFLRN_CC_CUDA_LRN_ROWS_H_
 #define TFLRN_CC_CUDA_LRN_ROWS_H_
 
@@ -38,7 +40,7 @@ using Stream = CUstream_st*;  // cudaStream_t
 enum class Op { kLrn, kLrnGrad, kLrnGradGrad };
 
 // 0 unless a row is too long for the window sums to stay in shared memory,
-// which holds rows of 900 channels whatever the op, T and radius are.
+// which holds rows of 500 channels whatever the op, T and radius are.
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
                       int64_t channels);

@@ -3,18 +3,12 @@
 #ifndef TFLRN_CC_CUDA_PACKS_H_
 #define TFLRN_CC_CUDA_PACKS_H_
 
-#include <cuda_runtime.h>
-#ifdef __CUDACC__
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#endif
-
 #include <cstdint>
 
 #include "cc/core/float16.h"
+#include "cc/core/macros.h"
 #include "cc/core/types.h"
-
-#define TFLRN_DEVICE static __device__ __forceinline__
+#include "cc/cuda/runtime.h"
 
 namespace tflrn::cuda {
 
@@ -65,15 +59,36 @@ TFLRN_DEVICE Pack<T, kLanes> NarrowAll(const Compute (&values)[kLanes]) {
   return pack;
 }
 
-// `from` and `to` are aligned to the size of the pack.
+// Which lanes of a pack are in memory: all of them, at an address that is
+// aligned to the size of the pack; or the first `count`, aligned to T.
+struct Lanes {
+  bool whole;
+  int count;
+};
+
+// Lanes that are not in memory are 0.
 template <int kLanes, class T>
-TFLRN_DEVICE Pack<T, kLanes> Load(const T* from) {
-  return *reinterpret_cast<const Pack<T, kLanes>*>(from);
+TFLRN_DEVICE Pack<T, kLanes> Load(const T* from, Lanes lanes = {true, kLanes}) {
+  if (lanes.whole) return *reinterpret_cast<const Pack<T, kLanes>*>(from);
+  Pack<T, kLanes> pack = {};
+  TFLRN_UNROLL
+  for (int i = 0; i < kLanes; ++i) {
+    if (i < lanes.count) pack.lanes[i] = from[i];
+  }
+  return pack;
 }
 
 template <class T, int kLanes>
-TFLRN_DEVICE void Store(T* to, const Pack<T, kLanes>& pack) {
-  *reinterpret_cast<Pack<T, kLanes>*>(to) = pack;
+TFLRN_DEVICE void Store(T* to, const Pack<T, kLanes>& pack,
+                        Lanes lanes = {true, kLanes}) {
+  if (lanes.whole) {
+    *reinterpret_cast<Pack<T, kLanes>*>(to) = pack;
+    return;
+  }
+  TFLRN_UNROLL
+  for (int i = 0; i < kLanes; ++i) {
+    if (i < lanes.count) to[i] = pack.lanes[i];
+  }
 }
 
 }  // namespace tflrn::cuda

@@ -2,12 +2,14 @@
 // holds: what it loads, the values whose window sums it needs, and its results.
 // The formulas are those of cc/core/formulas.h.
 //
-// kLanes   the channels.
-// kPlain   HasPlainPower holds.
+//   LoadInputs
+//   FirstValues    whose kWindows window sums give the norm, among others
+//   WithNorms      turns these sums into the values of the second round of
+//                  window sums; LRN, which has kRounds = 1, into its results
+//   Finish         takes the sums of the second round, and stores the results
 //
-// An op has one or two rounds of window sums, of kWindows sums each: First
-// gives the values of the first round, Second turns its sums into the values of
-// the second, Finish takes the sums of the last.
+// kLanes   the channels.
+// kPlain   HasPlainNormPower holds.
 #ifndef TFLRN_CC_CUDA_STEPS_H_
 #define TFLRN_CC_CUDA_STEPS_H_
 
@@ -16,11 +18,12 @@
 #include "cc/core/formulas.h"
 #include "cc/core/types.h"
 #include "cc/cuda/lrn_rows.h"
+#include "cc/cuda/norm_power.h"
 #include "cc/cuda/packs.h"
 
 namespace tflrn::cuda {
 
-template <class T, int kLanesOf, bool kPlain>
+template <class T, int kLanesOf>
 struct LrnSteps {
   static constexpr Op kOp = Op::kLrn;
   static constexpr int kLanes = kLanesOf;
@@ -35,11 +38,12 @@ struct LrnSteps {
 
   Pack<T, kLanes> x;
 
-  __device__ void LoadInputs(const T* const* inputs, int64_t offset) {
-    x = Load<kLanes>(inputs[0] + offset);
+  __device__ void LoadInputs(const T* const* inputs, int64_t offset,
+                             Lanes lanes) {
+    x = Load<kLanes>(inputs[0] + offset, lanes);
   }
 
-  __device__ void First(Values& values) const {
+  __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V x_i = Widen(x.lanes[i]);
@@ -47,19 +51,23 @@ struct LrnSteps {
     }
   }
 
-  __device__ void Finish(const Coefficients& c, const Values& sums,
-                         T* const* outputs, int64_t offset) const {
-    V y[kLanes];
+  template <bool kPlain>
+  __device__ void WithNorms(const Coefficients& c, Values& values) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V norm = Norm(sums[0][i], c);
-      y[i] = Widen(x.lanes[i]) * NegativePower<kPlain>(norm, c.power);
+      const V norm = Norm(values[0][i], c);
+      const V power = NormPower<T, kPlain>::Of(norm, c.power);
+      values[0][i] = Widen(x.lanes[i]) * power;
     }
-    Store(outputs[0] + offset, NarrowAll<V, T>(y));
+  }
+
+  __device__ void Finish(const Coefficients&, const Values& y,
+                         T* const* outputs, int64_t offset, Lanes lanes) const {
+    Store(outputs[0] + offset, NarrowAll<V, T>(y[0]), lanes);
   }
 };
 
-template <class T, int kLanesOf, bool kPlain>
+template <class T, int kLanesOf>
 struct LrnGradSteps {
   static constexpr Op kOp = Op::kLrnGrad;
   static constexpr int kLanes = kLanesOf;
@@ -75,13 +83,14 @@ struct LrnGradSteps {
   Pack<T, kLanes> dy, x, y;
   V direct[kLanes];
 
-  __device__ void LoadInputs(const T* const* inputs, int64_t offset) {
-    dy = Load<kLanes>(inputs[0] + offset);
-    x = Load<kLanes>(inputs[1] + offset);
-    y = Load<kLanes>(inputs[2] + offset);
+  __device__ void LoadInputs(const T* const* inputs, int64_t offset,
+                             Lanes lanes) {
+    dy = Load<kLanes>(inputs[0] + offset, lanes);
+    x = Load<kLanes>(inputs[1] + offset, lanes);
+    y = Load<kLanes>(inputs[2] + offset, lanes);
   }
 
-  __device__ void First(Values& values) const {
+  __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V x_i = Widen(x.lanes[i]);
@@ -89,28 +98,31 @@ struct LrnGradSteps {
     }
   }
 
-  __device__ void Second(const Coefficients& c, Values& values) {
+  template <bool kPlain>
+  __device__ void WithNorms(const Coefficients& c, Values& values) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V dy_i = Widen(dy.lanes[i]);
       const V norm = Norm(values[0][i], c);
-      direct[i] = GradDirect(dy_i, NegativePower<kPlain>(norm, c.power));
-      values[0][i] = GradTerm(dy_i, V(Widen(y.lanes[i])), norm);
+      const V power = NormPower<T, kPlain>::Of(norm, c.power);
+      direct[i] = GradDirect(dy_i, power);
+      values[0][i] = GradTerm(dy_i, V(Widen(y.lanes[i])),
+                              NormPower<T, kPlain>::Divisor(norm));
     }
   }
 
   __device__ void Finish(const Coefficients& c, const Values& sums,
-                         T* const* outputs, int64_t offset) const {
+                         T* const* outputs, int64_t offset, Lanes lanes) const {
     V dx[kLanes];
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       dx[i] = Grad(direct[i], V(Widen(x.lanes[i])), sums[0][i], c);
     }
-    Store(outputs[0] + offset, NarrowAll<V, T>(dx));
+    Store(outputs[0] + offset, NarrowAll<V, T>(dx), lanes);
   }
 };
 
-template <class T, int kLanesOf, bool kPlain>
+template <class T, int kLanesOf>
 struct LrnGradGradSteps {
   static constexpr Op kOp = Op::kLrnGradGrad;
   static constexpr int kLanes = kLanesOf;
@@ -127,14 +139,15 @@ struct LrnGradGradSteps {
   // Stored at the end, since they may take the place of dy and y.
   Pack<T, kLanes> d_dy, d_y;
 
-  __device__ void LoadInputs(const T* const* inputs, int64_t offset) {
-    u = Load<kLanes>(inputs[0] + offset);
-    dy = Load<kLanes>(inputs[1] + offset);
-    x = Load<kLanes>(inputs[2] + offset);
-    y = Load<kLanes>(inputs[3] + offset);
+  __device__ void LoadInputs(const T* const* inputs, int64_t offset,
+                             Lanes lanes) {
+    u = Load<kLanes>(inputs[0] + offset, lanes);
+    dy = Load<kLanes>(inputs[1] + offset, lanes);
+    x = Load<kLanes>(inputs[2] + offset, lanes);
+    y = Load<kLanes>(inputs[3] + offset, lanes);
   }
 
-  __device__ void First(Values& values) const {
+  __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V x_i = Widen(x.lanes[i]);
@@ -143,33 +156,35 @@ struct LrnGradGradSteps {
     }
   }
 
-  __device__ void Second(const Coefficients& c, Values& values) {
+  template <bool kPlain>
+  __device__ void WithNorms(const Coefficients& c, Values& values) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V u_i = Widen(u.lanes[i]);
       const V dy_i = Widen(dy.lanes[i]);
       const V y_i = Widen(y.lanes[i]);
       const V norm = Norm(values[0][i], c);
-      const V power = NegativePower<kPlain>(norm, c.power);
+      const V power = NormPower<T, kPlain>::Of(norm, c.power);
+      const auto divisor = NormPower<T, kPlain>::Divisor(norm);
       const V x_u = values[1][i];
-      Narrow(GradGradDy(u_i, y_i, norm, power, x_u, c), &d_dy.lanes[i]);
-      Narrow(GradGradY(dy_i, norm, x_u, c), &d_y.lanes[i]);
-      values[0][i] = GradTerm(dy_i, y_i, norm);
-      values[1][i] = GradGradTerm(u_i, dy_i, y_i, norm, power, x_u, c);
+      Narrow(GradGradDy(u_i, y_i, divisor, power, x_u, c), &d_dy.lanes[i]);
+      Narrow(GradGradY(dy_i, divisor, x_u, c), &d_y.lanes[i]);
+      values[0][i] = GradTerm(dy_i, y_i, divisor);
+      values[1][i] = GradGradTerm(u_i, dy_i, y_i, divisor, power, x_u, c);
     }
   }
 
   __device__ void Finish(const Coefficients& c, const Values& sums,
-                         T* const* outputs, int64_t offset) const {
+                         T* const* outputs, int64_t offset, Lanes lanes) const {
     V d_x[kLanes];
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       d_x[i] = GradGradX(V(Widen(u.lanes[i])), V(Widen(x.lanes[i])), sums[0][i],
                          sums[1][i], c);
     }
-    Store(outputs[0] + offset, d_dy);
-    Store(outputs[1] + offset, NarrowAll<V, T>(d_x));
-    Store(outputs[2] + offset, d_y);
+    Store(outputs[0] + offset, d_dy, lanes);
+    Store(outputs[1] + offset, NarrowAll<V, T>(d_x), lanes);
+    Store(outputs[2] + offset, d_y, lanes);
   }
 };
 

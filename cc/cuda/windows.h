@@ -7,103 +7,181 @@
 // stay inside the windows that hold them.
 //
 // V        float or double.
-// kLanes   the consecutive channels that a thread puts and takes at once; where
-//          it is not 1, channels and memory are aligned to so many.
+// kLanes   the consecutive channels that a thread puts and takes at once.
 // Index    holds an offset into the tile.
+//
+// Both kinds of windows have
+//
+//   Elements(rows, channels, radius)   the memory they need, in elements of V
+//   (memory, rows, channels, radius)   constructed alike by all threads
+//   kFewRegisters                      64 will do
+//   Put(place, values)
+//   Prepare()                          by all threads, after the last Put
+//   Sum(place, values)                 turns the values that were put there
+//                                      into their window sums
 #ifndef TFLRN_CC_CUDA_WINDOWS_H_
 #define TFLRN_CC_CUDA_WINDOWS_H_
-
-#include <cuda_runtime.h>
 
 #include <cstdint>
 
 #include "cc/cuda/packs.h"
+#include "cc/cuda/runtime.h"
 
 namespace tflrn::cuda {
 
-constexpr int RoundUp(int value, int multiple) {
-  return (value + multiple - 1) / multiple * multiple;
+constexpr int DivideUp(int value, int divisor) {
+  return (value + divisor - 1) / divisor;
 }
 
-// The largest radius of TapWindow, and its radius where it is known only at run
-// time.
+// Where in a tile the lanes of a thread are.
+template <class Index>
+struct Place {
+  Index row;
+  Index channel;  // Of the first lane.
+  Index pack;     // Of the row, or, where packs cross rows, of the tile.
+  Index offset;   // From the tile's first element.
+  Lanes lanes;
+};
+
+// The largest radius whose neighbours are added one by one.
 constexpr int kMaxTapRadius = 8;
 
-// For a radius up to kMaxTapRadius: adds the neighbours one by one, in
-// registers. kRadius is the radius, or kMaxTapRadius for any.
-template <class V, int kLanes, int kRadius, class Index>
+// For a radius up to kMaxRadius: adds the neighbours one by one, in registers.
+// All versions add in one order, so that they give the same bits.
+//
+// kMaxRadius    2: the radius of AlexNet and GoogLeNet, and no other.
+// kAcrossRows   packs may cross the ends of rows.
+template <class V, int kLanes, int kMaxRadius, bool kAcrossRows, class Index>
 class TapWindow {
  public:
-  // The memory for a row, in elements of V.
-  static constexpr int64_t ElementsPerRow(int64_t channels, int64_t) {
-    return channels + 2 * kPad;
+  static constexpr bool kFewRegisters = !kAcrossRows;
+
+  static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
+    if (kAcrossRows) {
+      const int64_t packs = (rows * channels + kLanes - 1) / kLanes;
+      return (packs + 2 * kPad) * kLanes;
+    }
+    return rows * channels + (rows + 1) * kPad * kLanes;
   }
 
   TapWindow() = default;
-  // All threads of the block construct alike. Zeros around each row stand for
-  // what the window of an edge channel lacks.
   __device__ TapWindow(V* memory, Index rows, Index channels, Index radius)
-      : rows_(memory), stride_(channels + 2 * kPad), radius_(radius) {
-    for (Index i = threadIdx.x; i < rows * 2 * kPad; i += blockDim.x) {
-      const Index pad = i % (2 * kPad);
-      const Index place = pad < kPad ? pad : stride_ - 2 * kPad + pad;
-      rows_[i / (2 * kPad) * stride_ + place] = V{};
+      : memory_(memory),
+        channels_(channels),
+        row_stride_(kAcrossRows ? 0 : channels / kLanes + kPad),
+        group_stride_(static_cast<Index>(Elements(rows, channels, radius)) /
+                      kGroups),
+        radius_(radius) {
+    if constexpr (!kAcrossRows) {
+      // Zeros between the rows are what the window of an edge channel lacks.
+      for (Index row = threadIdx.y; row <= rows; row += blockDim.y) {
+        for (Index i = threadIdx.x; i < kPad; i += blockDim.x) {
+          for (int g = 0; g < kGroups; ++g) {
+            Store(At(row * row_stride_ + i, g), Group{});
+          }
+        }
+      }
     }
   }
 
-  __device__ void Put(Index row, Index channel, const V (&values)[kLanes]) {
-    V* const place = Place(row, channel);
+  __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
     TFLRN_UNROLL
-    for (int i = 0; i < kLanes; i += kGroup) {
-      Pack<V, kGroup> group;
+    for (int g = 0; g < kGroups; ++g) {
+      Group group;
       TFLRN_UNROLL
-      for (int k = 0; k < kGroup; ++k) group.lanes[k] = values[i + k];
-      Store(place + i, group);
+      for (int k = 0; k < kGroup; ++k) {
+        group.lanes[k] = values[g * kGroup + k];
+      }
+      Store(At(PackOf(place), g), group);
     }
   }
 
-  // Called by all threads, between the last Put and the first Sum.
   __device__ void Prepare() { __syncthreads(); }
 
-  __device__ void Sum(Index row, Index channel, V (&sums)[kLanes]) const {
-    const V* const place = Place(row, channel);
+  __device__ void Sum(const Place<Index>& place, V (&values)[kLanes]) const {
+    const Index pack = PackOf(place);
     if constexpr (kLanes == 1) {
-      V sum = place[0];
-      for (Index k = 1; k <= radius_; ++k) sum += place[-k] + place[k];
-      sums[0] = sum;
+      const V* const center = At(pack, 0);
+      for (Index k = 1; k <= radius_; ++k) values[0] += center[-k] + center[k];
     } else {
-      constexpr int kHalo = RoundUp(kRadius, kGroup);
-      V span[kHalo + kLanes + kHalo];
+      V span[kSpan];
       TFLRN_UNROLL
-      for (int i = 0; i < kHalo + kLanes + kHalo; i += kGroup) {
-        const Pack<V, kGroup> group = Load<kGroup>(place - kHalo + i);
+      for (int i = 0; i < kSpan; i += kGroup) {
+        const bool own = i >= kOwn && i < kOwn + kLanes;
+        const bool far =
+            i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
+        if (own || far) continue;
+        const Group group =
+            Load<kGroup>(At(pack - kPad + i / kLanes, i % kLanes / kGroup));
         TFLRN_UNROLL
         for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
       }
+      Index channel[kLanes];
       TFLRN_UNROLL
       for (int i = 0; i < kLanes; ++i) {
-        V sum = span[kHalo + i];
-        TFLRN_UNROLL
-        for (int k = 1; k <= kRadius; ++k) {
-          const V pair = span[kHalo + i - k] + span[kHalo + i + k];
-          // Not a product with 0, which would be NaN for infinity.
-          if (kRadius < kMaxTapRadius || k <= radius_) sum += pair;
-        }
-        sums[i] = sum;
+        span[kOwn + i] = values[i];
+        channel[i] = i == 0                            ? place.channel
+                     : channel[i - 1] + 1 == channels_ ? 0
+                                                       : channel[i - 1] + 1;
       }
+      AddNeighbours<kMaxRadius>(span, channel, values);
     }
   }
 
  private:
-  static constexpr int kPad = kMaxTapRadius;
+  // What one access moves. The groups of packs lie one behind the other: first
+  // groups of all packs, then their second groups. So neighbouring threads
+  // access neighbouring 16 bytes, which no two of 8 threads find in one bank.
   static constexpr int kGroup = kLanes == 1 ? 1 : kPackBytes / sizeof(V);
+  static constexpr int kGroups = kLanes / kGroup;
+  using Group = Pack<V, kGroup>;
+  // Packs before the first row, between rows and after the last.
+  static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
 
-  __device__ V* Place(Index row, Index channel) const {
-    return rows_ + row * stride_ + kPad + channel;
+  // A thread's values and as many packs before and after them as it may need.
+  static constexpr int kOwn = kPad * kLanes;
+  static constexpr int kSpan = 2 * kOwn + kLanes;
+
+  // kRadius is the radius, or more.
+  template <int kRadius>
+  __device__ void AddNeighbours(const V (&span)[kSpan],
+                                const Index (&channel)[kLanes],
+                                V (&values)[kLanes]) const {
+    // Code for each radius: no instruction is spent on neighbours too far.
+    // Where packs cross rows that would be too much code.
+    if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
+      if (radius_ < kRadius) {
+        return AddNeighbours<kRadius - 1>(span, channel, values);
+      }
+    }
+    TFLRN_UNROLL
+    for (int k = 1; k <= kRadius; ++k) {
+      if (kAcrossRows && k > radius_) break;
+      TFLRN_UNROLL
+      for (int i = 0; i < kLanes; ++i) {
+        V before = span[kOwn + i - k], after = span[kOwn + i + k];
+        if constexpr (kAcrossRows) {
+          // Not products with 0, which would be NaN for infinity.
+          if (channel[i] < k) before = V{};
+          if (channel[i] + k >= channels_) after = V{};
+        }
+        values[i] += before + after;
+      }
+    }
   }
 
-  V* rows_;
-  Index stride_;
+  __device__ Index PackOf(const Place<Index>& place) const {
+    return kPad + (kAcrossRows ? 0 : place.row * row_stride_) + place.pack;
+  }
+
+  __device__ V* At(Index pack, int group) const {
+    return memory_ + group * group_stride_ + pack * kGroup;
+  }
+
+  V* memory_;
+  Index channels_;
+  Index row_stride_;    // In packs.
+  Index group_stride_;  // In elements.
   Index radius_;
 };
 
@@ -119,10 +197,13 @@ class TapWindow {
 template <class V, int kLanes, class Index>
 class WideWindow {
  public:
-  static constexpr int64_t ElementsPerRow(int64_t channels, int64_t radius) {
+  static constexpr bool kFewRegisters = false;
+
+  static constexpr int64_t Elements(int64_t rows, int64_t channels,
+                                    int64_t radius) {
     const int64_t chunks = Chunks(channels);
-    const int64_t level = chunks + BeforeFirst(radius);
-    return 2 * chunks * kChunk + (3 * level + 3) / 4 * 4;
+    const int64_t levels = 3 * (chunks + BeforeFirst(radius));
+    return rows * (2 * Skewed(chunks * kChunk) + levels);
   }
 
   WideWindow() = default;
@@ -134,12 +215,14 @@ class WideWindow {
         chunks_(Chunks(channels)),
         before_first_(BeforeFirst(radius)),
         level_(chunks_ + before_first_),
-        stride_(static_cast<Index>(ElementsPerRow(channels, radius))) {}
+        stride_(static_cast<Index>(Elements(1, channels, radius))) {}
 
-  __device__ void Put(Index row, Index channel, const V (&values)[kLanes]) {
-    V* const prefix = Prefix(row);
+  __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
+    V* const prefix = Prefix(place.row);
     TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) prefix[channel + i] = values[i];
+    for (int i = 0; i < kLanes; ++i) {
+      prefix[Skewed(place.channel + i)] = values[i];
+    }
   }
 
   __device__ void Prepare() {
@@ -155,11 +238,11 @@ class WideWindow {
       ForEachInLevel([&](Index row, Index i) {
         const V* const sums = Level(row, from);
         if (take) {
-          const V more = At(sums, i + done);
+          const V more = InLevel(sums, i + done);
           V* const result = Result(row);
           result[i] = done == 0 ? more : result[i] + more;
         }
-        Level(row, 1 - from)[i] = sums[i] + At(sums, i + width);
+        Level(row, 1 - from)[i] = sums[i] + InLevel(sums, i + width);
       });
       if (take) done += width;
       from = 1 - from;
@@ -167,25 +250,26 @@ class WideWindow {
     }
   }
 
-  __device__ void Sum(Index row, Index channel, V (&sums)[kLanes]) const {
-    const V* const prefix = Prefix(row);
-    const V* const suffix = Suffix(row);
-    const V* const result = Result(row);
+  __device__ void Sum(const Place<Index>& place, V (&values)[kLanes]) const {
+    const V* const prefix = Prefix(place.row);
+    const V* const suffix = Suffix(place.row);
+    const V* const result = Result(place.row);
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const Index first = channel + i - radius_;
-      const Index last = channel + i + radius_;
+      const Index first = place.channel + i - radius_;
+      const Index last = place.channel + i + radius_;
       // Shifts, since they round down below zero too.
       const Index after_first = (first >> kChunkBits) + 1;
       const Index of_last = last >> kChunkBits;
       V sum = result[after_first + before_first_];
-      if (first >= 0) sum += suffix[first];
+      if (first >= 0) sum += suffix[Skewed(first)];
       const Index extra = after_first + WholeChunks();
       if (extra < of_last && extra < chunks_) {
-        sum += prefix[extra * kChunk + kChunk - 1];
+        sum += prefix[Skewed(extra * kChunk + kChunk - 1)];
       }
-      if (of_last < chunks_) sum += prefix[last];
-      sums[i] = sum;
+      // Past the row's end the prefix of the last chunk is its total.
+      if (of_last < chunks_) sum += prefix[Skewed(last)];
+      values[i] = sum;
     }
   }
 
@@ -195,6 +279,12 @@ class WideWindow {
   static_assert(2 * (kMaxTapRadius + 1) >= 2 * kChunk,
                 "a window ends in another chunk, with one or more between");
 
+  // Leaves an element free after each that fill the 32 banks: then threads that
+  // access every 2nd, 4th or 8th element do not meet in a bank.
+  template <class I>
+  static constexpr __host__ __device__ I Skewed(I element) {
+    return element + (element >> (sizeof(V) == 4 ? 5 : 4));
+  }
   template <class I>
   static constexpr __host__ __device__ I Chunks(I channels) {
     return (channels + kChunk - 1) / kChunk;
@@ -209,21 +299,23 @@ class WideWindow {
 
   __device__ V* Prefix(Index row) const { return memory_ + row * stride_; }
   __device__ V* Suffix(Index row) const {
-    return Prefix(row) + chunks_ * kChunk;
+    return Prefix(row) + Skewed(chunks_ * kChunk);
   }
   __device__ V* Level(Index row, int which) const {
-    return Suffix(row) + chunks_ * kChunk + which * level_;
+    return Suffix(row) + Skewed(chunks_ * kChunk) + which * level_;
   }
   __device__ V* Result(Index row) const { return Level(row, 2); }
 
-  __device__ V At(const V* level, Index i) const {
+  __device__ V InLevel(const V* level, Index i) const {
     return i < level_ ? level[i] : V{};
   }
 
   template <class Function>
   __device__ void ForEachInLevel(const Function& function) const {
-    for (Index i = threadIdx.x; i < rows_ * level_; i += blockDim.x) {
-      function(i / level_, i % level_);
+    for (Index row = threadIdx.y; row < rows_; row += blockDim.y) {
+      for (Index i = threadIdx.x; i < level_; i += blockDim.x) {
+        function(row, i);
+      }
     }
   }
 
@@ -234,8 +326,8 @@ class WideWindow {
       V total = V{};
       if (i >= before_first_) {
         const Index begin = (i - before_first_) * kChunk;
-        V* const prefix = Prefix(row) + begin;
-        V* const suffix = Suffix(row) + begin;
+        V* const prefix = Prefix(row) + Skewed(begin);
+        V* const suffix = Suffix(row) + Skewed(begin);
         V values[kChunk];
         TFLRN_UNROLL
         for (int k = 0; k < kChunk; ++k) {

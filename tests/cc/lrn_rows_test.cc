@@ -1,5 +1,5 @@
 // Tests of cc/cpu: every target that this processor can run, against the
-// formulas in a wider type, written out with plain windows.
+// formulas of lrn_reference.h.
 #include "cc/cpu/lrn_rows.h"
 
 #include <algorithm>
@@ -18,175 +18,10 @@
 #include "cc/cpu/float_mode.h"
 #include "cc/cpu/targets.h"
 #include "gtest/gtest.h"
+#include "tests/cc/lrn_reference.h"
 
 namespace tflrn::cpu {
 namespace {
-
-// What results are compared with: x86-64's 80 bits. Elsewhere long double is
-// slow software, and double must do, whose own errors the bounds have room for.
-#ifdef __x86_64__
-using Wide = long double;
-#else
-using Wide = double;
-#endif
-
-double Widen(Half value) {
-  return HalfBitsToFloat<float>(uint32_t{value.bits});
-}
-double Widen(BFloat16 value) {
-  return BFloat16BitsToFloat<float>(uint32_t{value.bits});
-}
-double Widen(float value) { return value; }
-double Widen(double value) { return value; }
-
-template <class T>
-T Round(double value);
-template <>
-Half Round(double value) {
-  return {static_cast<uint16_t>(FloatToHalfBits(static_cast<float>(value)))};
-}
-template <>
-BFloat16 Round(double value) {
-  return {
-      static_cast<uint16_t>(FloatToBFloat16Bits(static_cast<float>(value)))};
-}
-template <>
-float Round(double value) {
-  return static_cast<float>(value);
-}
-template <>
-double Round(double value) {
-  return value;
-}
-
-// Half the distance of neighbours, relative to the value: the error of one
-// rounding to T.
-template <class T>
-double RoundingError() {
-  return std::is_same_v<T, Half> ? 0x1p-11
-         : std::is_same_v<T, BFloat16>
-             ? 0x1p-8
-             : std::numeric_limits<typename ComputeType<T>::type>::epsilon() /
-                   2;
-}
-
-struct Expected {
-  Wide value;
-  Wide magnitude;  // The sum of the magnitudes of the terms.
-};
-
-// One row of LRN, LRNGrad or LRNGradGrad.
-struct Row {
-  std::vector<Wide> dy, x, y, u;
-};
-
-Wide NormAt(const LrnParams& p, const Row& row, int64_t j) {
-  const int64_t count = static_cast<int64_t>(row.x.size());
-  const int64_t radius = std::min(p.depth_radius, count);
-  Wide sum = 0;
-  for (int64_t k = std::max<int64_t>(0, j - radius);
-       k <= std::min(count - 1, j + radius); ++k) {
-    sum += row.x[k] * row.x[k];
-  }
-  return static_cast<Wide>(p.bias) + p.alpha * sum;
-}
-
-Wide PowerAt(const LrnParams& p, Wide norm) {
-  return std::pow(norm, -static_cast<Wide>(p.beta));
-}
-
-std::vector<Expected> ExpectedLrn(const LrnParams& p, const Row& row) {
-  std::vector<Expected> expected;
-  for (size_t j = 0; j < row.x.size(); ++j) {
-    const Wide y = row.x[j] * PowerAt(p, NormAt(p, row, j));
-    expected.push_back({y, std::abs(y)});
-  }
-  return expected;
-}
-
-std::vector<Expected> ExpectedLrnGrad(const LrnParams& p, const Row& row) {
-  const int64_t count = static_cast<int64_t>(row.x.size());
-  const int64_t radius = std::min(p.depth_radius, count);
-  std::vector<Wide> norm, term;
-  for (int64_t j = 0; j < count; ++j) {
-    norm.push_back(NormAt(p, row, j));
-    term.push_back(row.dy[j] == 0 ? 0 : row.dy[j] * row.y[j] / norm[j]);
-  }
-  std::vector<Expected> expected;
-  for (int64_t k = 0; k < count; ++k) {
-    const Wide direct = row.dy[k] == 0 ? 0 : row.dy[k] * PowerAt(p, norm[k]);
-    const Wide factor = 2.0 * p.alpha * p.beta * row.x[k];
-    Expected sum{direct, std::abs(direct)};
-    for (int64_t j = std::max<int64_t>(0, k - radius);
-         j <= std::min(count - 1, k + radius); ++j) {
-      sum.value -= factor * term[j];
-      sum.magnitude += std::abs(factor * term[j]);
-    }
-    expected.push_back(sum);
-  }
-  return expected;
-}
-
-// The sum of values over the window of channel j, and that of the magnitudes.
-Expected WindowSumAt(const LrnParams& p, const std::vector<Expected>& values,
-                     int64_t j) {
-  const int64_t count = static_cast<int64_t>(values.size());
-  const int64_t radius = std::min(p.depth_radius, count);
-  Expected sum{0, 0};
-  for (int64_t k = std::max<int64_t>(0, j - radius);
-       k <= std::min(count - 1, j + radius); ++k) {
-    sum.value += values[k].value;
-    sum.magnitude += values[k].magnitude;
-  }
-  return sum;
-}
-
-struct ExpectedGradGrad {
-  std::vector<Expected> d_dy, d_x, d_y;
-};
-
-ExpectedGradGrad ExpectedLrnGradGrad(const LrnParams& p, const Row& row) {
-  const int64_t count = static_cast<int64_t>(row.x.size());
-  const Wide two_alpha = 2.0 * p.alpha;
-  const Wide two_alpha_beta = two_alpha * p.beta;
-  std::vector<Expected> products;
-  for (int64_t j = 0; j < count; ++j) {
-    const Wide product = row.x[j] * row.u[j];
-    products.push_back({product, std::abs(product)});
-  }
-  ExpectedGradGrad expected;
-  std::vector<Expected> terms, second_terms;
-  for (int64_t j = 0; j < count; ++j) {
-    const Wide norm = NormAt(p, row, j);
-    const Wide power = PowerAt(p, norm);
-    const Expected sum = WindowSumAt(p, products, j);
-    const Wide y_part = two_alpha_beta * row.y[j] / norm;
-    const Wide dy_part = two_alpha_beta * row.dy[j] / norm;
-    expected.d_dy.push_back(
-        {row.u[j] * power - y_part * sum.value,
-         std::abs(row.u[j] * power) + std::abs(y_part) * sum.magnitude});
-    expected.d_y.push_back(
-        {-dy_part * sum.value, std::abs(dy_part) * sum.magnitude});
-    const Wide term = row.dy[j] * row.y[j] / norm;
-    terms.push_back({term, std::abs(term)});
-    const Wide scale = row.dy[j] / norm;
-    const Wide by_power = p.beta * row.u[j] * power;
-    second_terms.push_back(
-        {scale * (y_part * sum.value - by_power),
-         std::abs(scale) *
-             (std::abs(y_part) * sum.magnitude + std::abs(by_power))});
-  }
-  for (int64_t m = 0; m < count; ++m) {
-    const Expected first = WindowSumAt(p, terms, m);
-    const Expected second = WindowSumAt(p, second_terms, m);
-    const Wide by_u = two_alpha_beta * row.u[m];
-    const Wide by_x = two_alpha * row.x[m];
-    expected.d_x.push_back(
-        {by_x * second.value - by_u * first.value,
-         std::abs(by_x) * second.magnitude + std::abs(by_u) * first.magnitude});
-  }
-  return expected;
-}
 
 // A buffer that is as long as it says, so that the address sanitizer sees each
 // access past its end; `offset` elements of it come before the data.
@@ -241,18 +76,10 @@ void RunLrnGradGrad(const LrnParams& p, T* u, T* dy, T* x, T* y, T* d_dy,
 template <class T>
 void ExpectClose(const std::vector<Expected>& expected, const T* result,
                  int64_t summands, const std::string& where) {
-  using Scalar = typename ComputeType<T>::type;
-  const double eps = std::numeric_limits<Scalar>::epsilon();
   for (size_t j = 0; j < expected.size(); ++j) {
-    const double value = Widen(result[j]);
-    const auto exact = static_cast<double>(expected[j].value);
-    double tolerance = static_cast<double>(summands + 8) * eps *
-                       static_cast<double>(expected[j].magnitude);
-    if (sizeof(T) == 2) {
-      // One rounding; 2^-24 is the distance of denormal halves.
-      tolerance += RoundingError<T>() * std::abs(exact) + 0x1p-25;
-    }
-    ASSERT_NEAR(value, exact, tolerance) << where << ", channel " << j;
+    ASSERT_NEAR(AsDouble(result[j]), static_cast<double>(expected[j].value),
+                Tolerance<T>(expected[j], summands))
+        << where << ", channel " << j;
   }
 }
 
@@ -261,9 +88,9 @@ Row RowOf(Tensor<T>& dy, Tensor<T>& x, Tensor<T>& y, int64_t row,
           int64_t channels) {
   Row result;
   for (int64_t j = row * channels; j < (row + 1) * channels; ++j) {
-    result.dy.push_back(Widen(dy.data()[j]));
-    result.x.push_back(Widen(x.data()[j]));
-    result.y.push_back(Widen(y.data()[j]));
+    result.dy.push_back(AsDouble(dy.data()[j]));
+    result.x.push_back(AsDouble(x.data()[j]));
+    result.y.push_back(AsDouble(y.data()[j]));
   }
   return result;
 }
@@ -288,8 +115,7 @@ void TestAgainstFormulas(const LrnParams& p, int64_t rows, int64_t channels,
   for (int64_t i = 0; i < size; i += 7) dy.data()[i] = Round<T>(0);
   RunLrn<T>(p, x.data(), forward.data(), rows, channels);
   RunLrnGrad<T>(p, dy.data(), x.data(), y.data(), dx.data(), rows, channels);
-  const int64_t summands =
-      std::min(2 * std::min(p.depth_radius, channels) + 1, channels);
+  const int64_t summands = WindowSize(p, channels);
   for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows / 5)) {
     const std::string where =
         std::to_string(rows) + " rows of " + std::to_string(channels) +
@@ -318,10 +144,8 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   for (int64_t i = 0; i < size; i += 5) u.data()[i] = Round<T>(0);
   RunLrnGradGrad<T>(p, u.data(), dy.data(), x.data(), y.data(), d_dy.data(),
                     d_x.data(), d_y.data(), rows, channels);
-  const int64_t window =
-      std::min(2 * std::min(p.depth_radius, channels) + 1, channels);
   // Three sums in each other: the norm's, that of products, that of terms.
-  const int64_t summands = 3 * window;
+  const int64_t summands = 3 * WindowSize(p, channels);
   for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows / 5)) {
     const std::string where =
         std::to_string(rows) + " rows of " + std::to_string(channels) +
@@ -329,7 +153,7 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
         std::to_string(p.beta) + ", row " + std::to_string(row);
     Row values = RowOf(dy, x, y, row, channels);
     for (int64_t j = row * channels; j < (row + 1) * channels; ++j) {
-      values.u.push_back(Widen(u.data()[j]));
+      values.u.push_back(AsDouble(u.data()[j]));
     }
     const ExpectedGradGrad expected = ExpectedLrnGradGrad(p, values);
     const int64_t at = row * channels;
@@ -403,7 +227,7 @@ void TestRoots() {
       // which the power has one and a half, and each product adds a half.
       const Wide x_i = x.data()[i];
       const Wide norm = static_cast<Wide>(p.bias) + x_i * x_i;
-      const Wide power = PowerAt(p, norm);
+      const Wide power = PowerOf(p, norm);
       EXPECT_NEAR(y.data()[i], x_i * power, 5 * eps * x_i * power) << x_i;
       const Wide term = 2 * p.beta * x_i * y.data()[i] / norm;
       EXPECT_NEAR(dx.data()[i], power - term, 5 * eps * (power + term)) << x_i;

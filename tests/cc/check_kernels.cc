@@ -1,0 +1,123 @@
+// Runs the checks of the GPU kernels: on a GPU, compiled by nvcc, with the
+// library's own objects; or on the host, emulated. It needs no test framework,
+// so that it runs where there is none; tools/check_gpu compiles and starts it.
+//
+//     check_kernels [WORDS...]    those with one of the words in their names
+//
+// Exit status: 0 if all is well, 1 if not, 3 where there is no GPU.
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#else
+#include "tests/cc/emulated_cuda.h"
+// The runtime before what uses it.
+#include "cc/cuda/lrn_rows-inl.h"
+#endif
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "cc/cuda/lrn_rows.h"
+#include "tests/cc/kernel_checks.h"
+
+namespace tflrn::cuda {
+namespace {
+
+#ifdef __CUDACC__
+
+// More than 2^31 elements, in place, of which each 64-bit offset counts: the
+// rows at both ends and around 2^31 are those of a small tensor.
+void CheckLargeTensor(Report* report) {
+  constexpr int64_t kChannels = 96, kPeriod = 1024;
+  constexpr int64_t kRows =
+      ((int64_t{1} << 31) / kChannels / kPeriod + 2) * kPeriod;
+  const Call small = {Op::kLrn, {2, 1, 1, 0.75f}, kPeriod, kChannels};
+  const Tensors<Half> inputs = RandomInputs<Half>(small, 5);
+  const Tensors<Half> expected = RunCall(small, inputs, report);
+  constexpr int64_t kPeriodValues = kPeriod * kChannels;
+  Half* large = nullptr;
+  if (cudaMalloc(&large, kRows * kChannels * sizeof(Half)) != cudaSuccess) {
+    cudaGetLastError();
+    report->Fail("no memory for 2^31 values of half on this GPU: not checked");
+    return;
+  }
+  for (int64_t at = 0; at < kRows * kChannels; at += kPeriodValues) {
+    Must(cudaMemcpyAsync(large + at, inputs[0].data(),
+                         kPeriodValues * sizeof(Half), cudaMemcpyHostToDevice),
+         "cudaMemcpy");
+  }
+  Must(LaunchLrn<Half>(small.params, large, large, kRows, kChannels, nullptr,
+                       nullptr),
+       "launch");
+  Must(cudaDeviceSynchronize(), "a kernel");
+  Tensors<Half> result(1, std::vector<Half>(kPeriodValues));
+  for (int64_t at = 0; at < kRows * kChannels; at += kPeriodValues) {
+    Must(cudaMemcpy(result[0].data(), large + at, kPeriodValues * sizeof(Half),
+                    cudaMemcpyDeviceToHost),
+         "cudaMemcpy");
+    ExpectSameBits(small, result, expected, "in a large tensor", report);
+  }
+  Must(cudaFree(large), "cudaFree");
+}
+
+bool FindDevice() {
+  int devices = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error != cudaSuccess || devices == 0) {
+    std::printf("no GPU here: %s\n", cudaGetErrorString(error));
+    return false;
+  }
+  cudaDeviceProp device;
+  Must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
+  std::printf("%s, sm_%d%d\n", device.name, device.major, device.minor);
+  return true;
+}
+
+#else
+
+bool FindDevice() {
+  std::printf("emulated on the host\n");
+  return true;
+}
+
+#endif
+
+int Main(const std::vector<std::string>& words) {
+  if (!FindDevice()) return 3;
+  std::vector<Check> checks = AllChecks();
+#ifdef __CUDACC__
+  checks.push_back({"a large tensor", CheckLargeTensor});
+#endif
+  int ran = 0, failed = 0;
+  for (const Check& check : checks) {
+    bool wanted = words.empty();
+    for (const std::string& word : words) {
+      wanted |= check.name.find(word) != std::string::npos;
+    }
+    if (!wanted) continue;
+    ++ran;
+    Report report;
+    const auto start = std::chrono::steady_clock::now();
+    check.run(&report);
+    const std::chrono::duration<double> seconds =
+        std::chrono::steady_clock::now() - start;
+    const bool good = report.failures() == 0 && report.values() > 0;
+    failed += !good;
+    std::printf("%-6s %-28s %10lld values %7.2f s\n", good ? "ok" : "FAILED",
+                check.name.c_str(), static_cast<long long>(report.values()),
+                seconds.count());
+    if (!good) std::printf("%s", report.text().c_str());
+    std::fflush(stdout);
+  }
+  std::printf("%d of %d checks failed\n", failed, ran);
+  return failed != 0 || ran == 0;
+}
+
+}  // namespace
+}  // namespace tflrn::cuda
+
+int main(int argc, char** argv) {
+  return tflrn::cuda::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

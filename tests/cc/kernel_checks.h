@@ -1,0 +1,527 @@
+// The checks of the GPU kernels, against the formulas of lrn_reference.h. They
+// run on a GPU, in check_kernels.cc, and on the host, in cuda_kernels_test.cc:
+// there emulated_cuda.h takes the place of the CUDA runtime. Which of both is
+// included before this file, with cc/cuda/lrn_rows.h.
+#ifndef TFLRN_TESTS_CC_KERNEL_CHECKS_H_
+#define TFLRN_TESTS_CC_KERNEL_CHECKS_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/types.h"
+#include "cc/cuda/lrn_rows.h"
+#include "tests/cc/lrn_reference.h"
+
+namespace tflrn::cuda {
+
+// What went wrong; nothing, if nothing did.
+class Report {
+ public:
+  void Fail(const std::string& what) {
+    constexpr size_t kShown = 10;
+    if (failures_++ < kShown) text_ += what + "\n";
+  }
+  void Count(int64_t values) { values_ += values; }
+  int64_t values() const { return values_; }  // That were compared.
+  int64_t failures() const { return failures_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  int64_t values_ = 0;
+  size_t failures_ = 0;
+  std::string text_;
+};
+
+inline void Must(int error, const char* what) {
+  if (error == 0) return;
+  std::fprintf(stderr, "%s: %s\n", what,
+               cudaGetErrorString(static_cast<cudaError_t>(error)));
+  std::abort();
+}
+
+// Memory of the device that ends where the values end, so that the sanitizers
+// see each access past it. `offset` values come before the first: they must
+// stay as they are.
+template <class T>
+class DeviceArray {
+ public:
+  DeviceArray(const std::vector<T>& values, int64_t offset)
+      : size_(static_cast<int64_t>(values.size())), offset_(offset) {
+    std::vector<T> all(offset_ + size_);
+    if (all.empty()) return;
+    std::memset(all.data(), kGuard, offset_ * sizeof(T));
+    std::copy(values.begin(), values.end(), all.begin() + offset_);
+    const size_t bytes = all.size() * sizeof(T);
+    Must(cudaMalloc(&memory_, bytes), "cudaMalloc");
+    Must(cudaMemcpy(memory_, all.data(), bytes, cudaMemcpyHostToDevice),
+         "cudaMemcpy");
+  }
+  DeviceArray(const DeviceArray&) = delete;
+  ~DeviceArray() { cudaFree(memory_); }
+
+  T* data() const { return memory_ + offset_; }
+
+  std::vector<T> Values(Report* report) const {
+    Must(cudaDeviceSynchronize(), "a kernel");
+    std::vector<T> all(offset_ + size_);
+    Must(cudaMemcpy(all.data(), memory_, all.size() * sizeof(T),
+                    cudaMemcpyDeviceToHost),
+         "cudaMemcpy");
+    const auto* bytes = reinterpret_cast<const unsigned char*>(all.data());
+    for (size_t i = 0; i < offset_ * sizeof(T); ++i) {
+      if (bytes[i] != kGuard) {
+        report->Fail("a value before the first was overwritten");
+        break;
+      }
+    }
+    return std::vector<T>(all.begin() + offset_, all.end());
+  }
+
+ private:
+  static constexpr unsigned char kGuard = 0xA5;
+
+  int64_t size_;
+  int64_t offset_;
+  T* memory_ = nullptr;
+};
+
+// Tensors of a call on the host: u, dy, x, y or those of them that an op has.
+template <class T>
+using Tensors = std::vector<std::vector<T>>;
+
+constexpr Op kOps[] = {Op::kLrn, Op::kLrnGrad, Op::kLrnGradGrad};
+inline int Inputs(Op op) {
+  return op == Op::kLrn ? 1 : op == Op::kLrnGrad ? 3 : 4;
+}
+inline int Outputs(Op op) { return op == Op::kLrnGradGrad ? 3 : 1; }
+inline const char* Name(Op op) {
+  return op == Op::kLrn       ? "LRN"
+         : op == Op::kLrnGrad ? "LRNGrad"
+                              : "LRNGradGrad";
+}
+
+struct Call {
+  Op op;
+  LrnParams params;
+  int64_t rows;
+  int64_t channels;
+  int64_t offset = 0;  // Of each buffer from its alignment, in values.
+  // Of each output, the input whose place it takes, or -1.
+  std::vector<int> in_place = {-1, -1, -1};
+
+  std::string Text() const {
+    return std::string(Name(op)) + ", " + std::to_string(rows) + " rows of " +
+           std::to_string(channels) + ", radius " +
+           std::to_string(params.depth_radius) + ", bias " +
+           std::to_string(params.bias) + ", alpha " +
+           std::to_string(params.alpha) + ", beta " +
+           std::to_string(params.beta) + ", offset " + std::to_string(offset);
+  }
+};
+
+template <class T>
+int LaunchOp(const Call& call, const std::vector<T*>& in,
+             const std::vector<T*>& out, void* workspace) {
+  switch (call.op) {
+    case Op::kLrn:
+      return LaunchLrn<T>(call.params, in[0], out[0], call.rows, call.channels,
+                          workspace, nullptr);
+    case Op::kLrnGrad:
+      return LaunchLrnGrad<T>(call.params, in[0], in[1], in[2], out[0],
+                              call.rows, call.channels, workspace, nullptr);
+    case Op::kLrnGradGrad:
+      return LaunchLrnGradGrad<T>(call.params, in[0], in[1], in[2], in[3],
+                                  out[0], out[1], out[2], call.rows,
+                                  call.channels, workspace, nullptr);
+  }
+  return -1;
+}
+
+// The outputs of a call.
+template <class T>
+Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
+  // Outputs and workspace begin as NaN: their contents must not matter.
+  std::vector<T> nan(call.rows * call.channels);
+  std::memset(nan.data(), 0xFF, nan.size() * sizeof(T));
+  std::vector<std::unique_ptr<DeviceArray<T>>> arrays;
+  std::vector<T*> in, out;
+  for (const std::vector<T>& input : inputs) {
+    arrays.push_back(std::make_unique<DeviceArray<T>>(input, call.offset));
+    in.push_back(arrays.back()->data());
+  }
+  std::vector<DeviceArray<T>*> results;
+  for (int i = 0; i < Outputs(call.op); ++i) {
+    if (call.in_place[i] < 0) {
+      arrays.push_back(std::make_unique<DeviceArray<T>>(nan, call.offset));
+      results.push_back(arrays.back().get());
+    } else {
+      results.push_back(arrays[call.in_place[i]].get());
+    }
+    out.push_back(results.back()->data());
+  }
+  const size_t workspace_bytes =
+      WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels);
+  const DeviceArray<unsigned char> workspace(
+      std::vector<unsigned char>(workspace_bytes, 0xFF), 0);
+  Must(LaunchOp<T>(call, in, out,
+                   workspace_bytes == 0 ? nullptr : workspace.data()),
+       "launch");
+  Tensors<T> outputs;
+  for (const DeviceArray<T>* result : results) {
+    outputs.push_back(result->Values(report));
+  }
+  return outputs;
+}
+
+template <class T>
+Tensors<T> RandomInputs(const Call& call, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal;
+  Tensors<T> inputs(Inputs(call.op));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (int64_t k = 0; k < call.rows * call.channels; ++k) {
+      // Some zeros, since gradients of zero are a case of their own.
+      const bool zero = inputs.size() > 1 && k % (5 + 2 * i) == 3;
+      inputs[i].push_back(Round<T>(zero ? 0 : normal(random)));
+    }
+  }
+  return inputs;
+}
+
+// The row of the inputs, in the order u, dy, x, y, of which an op has the last.
+template <class T>
+Row RowOf(const Call& call, const Tensors<T>& inputs, int64_t row) {
+  const auto wide = [&](size_t from_end) {
+    std::vector<Wide> values;
+    if (inputs.size() < from_end) return values;
+    const std::vector<T>& input = inputs[inputs.size() - from_end];
+    for (int64_t k = 0; k < call.channels; ++k) {
+      values.push_back(AsDouble(input[row * call.channels + k]));
+    }
+    return values;
+  };
+  Row result;
+  result.u = wide(4);
+  result.dy = wide(3);
+  result.x = call.op == Op::kLrn ? wide(1) : wide(2);
+  result.y = wide(1);
+  return result;
+}
+
+// The error that the contract of lrn_rows.h adds to that of cc/cpu, relative to
+// the magnitude of the terms.
+template <class T>
+double MoreError() {
+  return sizeof(T) == 2 ? 0x1p-15 : 0;
+}
+
+template <class T>
+void ExpectClose(const Call& call, const std::vector<Expected>& expected,
+                 const std::vector<T>& result, int64_t row, int64_t summands,
+                 const char* what, Report* report) {
+  report->Count(call.channels);
+  for (int64_t k = 0; k < call.channels; ++k) {
+    const double value = AsDouble(result[row * call.channels + k]);
+    const auto exact = static_cast<double>(expected[k].value);
+    const double tolerance =
+        Tolerance<T>(expected[k], summands, MoreError<T>());
+    if (!(std::abs(value - exact) <= tolerance)) {
+      report->Fail(call.Text() + ": " + what + " at row " +
+                   std::to_string(row) + ", channel " + std::to_string(k) +
+                   " is " + std::to_string(value) + ", not " +
+                   std::to_string(exact) + " +- " + std::to_string(tolerance));
+    }
+  }
+}
+
+template <class T>
+void CheckRow(const Call& call, const Tensors<T>& inputs,
+              const Tensors<T>& outputs, int64_t row, Report* report) {
+  const int64_t window = WindowSize(call.params, call.channels);
+  const Row values = RowOf(call, inputs, row);
+  switch (call.op) {
+    case Op::kLrn:
+      return ExpectClose(call, ExpectedLrn(call.params, values), outputs[0],
+                         row, window, "y", report);
+    case Op::kLrnGrad:
+      return ExpectClose(call, ExpectedLrnGrad(call.params, values), outputs[0],
+                         row, 2 * window, "dx", report);
+    case Op::kLrnGradGrad: {
+      const ExpectedGradGrad expected =
+          ExpectedLrnGradGrad(call.params, values);
+      ExpectClose(call, expected.d_dy, outputs[0], row, 3 * window, "d_dy",
+                  report);
+      ExpectClose(call, expected.d_x, outputs[1], row, 3 * window, "d_x",
+                  report);
+      ExpectClose(call, expected.d_y, outputs[2], row, 3 * window, "d_y",
+                  report);
+    }
+  }
+}
+
+template <class T>
+void ExpectSameBits(const Call& call, const Tensors<T>& a, const Tensors<T>& b,
+                    const char* what, Report* report) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    report->Count(static_cast<int64_t>(a[i].size()));
+    if (a[i].size() != b[i].size() ||
+        std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(T)) != 0) {
+      report->Fail(call.Text() + ": " + what + ": other bits in output " +
+                   std::to_string(i));
+    }
+  }
+}
+
+// A few rows; or, for short rows, those of two tiles of the largest packs.
+inline int64_t FewRows(int64_t channels) { return 900 / channels + 2; }
+inline int64_t TwoTiles(int64_t channels) { return 4500 / channels + 2; }
+
+constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+
+// Sizes by radii, the other parameters in turn: the plain powers and the others
+// (see HasPlainPower) at every size.
+template <class T>
+void CheckFormulas(Report* report) {
+  constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 1},
+                                   {0, 1, 1, 0.5f},      {0, 0.1f, 1, 0.3f},
+                                   {0, 1, 0.5f, 2},      {0, 2, 1, 0},
+                                   {0, 1, 1e-4f, -0.5f}};
+  size_t turn = 0;
+  for (const int64_t channels :
+       {1, 3, 8, 31, 32, 33, 96, 256, 1000, 4096, 65536}) {
+    for (const int64_t radius : {int64_t{0}, int64_t{1}, int64_t{2}, int64_t{5},
+                                 int64_t{7}, int64_t{64}, kLargest}) {
+      if (channels > 10000 && radius != 2 && radius != kLargest) continue;
+      LrnParams p = kParams[turn++ % std::size(kParams)];
+      p.depth_radius = radius;
+      for (const Op op : kOps) {
+        const Call call = {op, p, channels > 10000 ? 1 : FewRows(channels),
+                           channels, int64_t{turn % 4 == 0}};
+        const Tensors<T> inputs = RandomInputs<T>(call, turn);
+        const Tensors<T> outputs = RunCall(call, inputs, report);
+        for (const int64_t row : {int64_t{0}, call.rows / 2, call.rows - 1}) {
+          CheckRow(call, inputs, outputs, row, report);
+        }
+      }
+    }
+  }
+}
+
+// Outputs in the places of inputs, other alignments, parts of the rows: always
+// the same bits. So also where the rows are more than there are workspaces.
+template <class T>
+void CheckBits(Report* report) {
+  const std::vector<std::vector<int>> in_places[] = {
+      {{0}},
+      {{0}, {1}, {2}},
+      {{1, -1, -1}, {-1, 2, -1}, {-1, -1, 3}, {1, 2, 3}}};
+  uint32_t seed = 1;
+  for (const int64_t channels : {1, 3, 24, 33, 96, 1000}) {
+    for (const int64_t radius : {0, 2, 4, 7, 12, 2000}) {
+      for (const Op op : kOps) {
+        const LrnParams p = {radius, 1, 0.5f, seed % 3 == 0 ? 1.0f : 0.75f};
+        Call call = {op, p,
+                     radius == 2 ? TwoTiles(channels) : FewRows(channels),
+                     channels};
+        const Tensors<T> inputs = RandomInputs<T>(call, ++seed);
+        const Tensors<T> outputs = RunCall(call, inputs, report);
+        for (const std::vector<int>& in_place : in_places[size_t(op)]) {
+          Call other = call;
+          other.in_place = in_place;
+          ExpectSameBits(other, RunCall(other, inputs, report), outputs,
+                         "in place", report);
+        }
+        Call other = call;
+        other.offset = 1 + seed % 15;
+        ExpectSameBits(other, RunCall(other, inputs, report), outputs,
+                       "other alignment", report);
+        other = call;
+        other.rows = call.rows / 2 + 1;
+        Tensors<T> first_inputs = inputs, first_outputs = outputs;
+        for (auto& input : first_inputs) input.resize(other.rows * channels);
+        for (auto& output : first_outputs) output.resize(other.rows * channels);
+        ExpectSameBits(other, RunCall(other, first_inputs, report),
+                       first_outputs, "the first rows alone", report);
+      }
+    }
+  }
+  const Call call = {Op::kLrnGradGrad, {2, 1, 0.5f, 0.75f}, 258, 3100};
+  const Tensors<T> inputs = RandomInputs<T>(call, 99);
+  const Tensors<T> outputs = RunCall(call, inputs, report);
+  if (WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels) == 0) {
+    report->Fail(call.Text() + " should need a workspace");
+  }
+  // The first block's two rows.
+  CheckRow(call, inputs, outputs, 0, report);
+  CheckRow(call, inputs, outputs, 256, report);
+}
+
+// The same bits in every run.
+template <class T>
+void CheckRepeatedRuns(Report* report) {
+  for (const int64_t channels : {3, 96, 1000, 5000}) {
+    for (const int64_t radius : {2, 7, 40}) {
+      for (const Op op : kOps) {
+        const Call call = {
+            op, {radius, 1, 1, 0.75f}, FewRows(channels), channels};
+        const Tensors<T> inputs = RandomInputs<T>(call, 7);
+        const Tensors<T> outputs = RunCall(call, inputs, report);
+        for (int run = 0; run < 4; ++run) {
+          ExpectSameBits(call, RunCall(call, inputs, report), outputs,
+                         "a second run", report);
+        }
+      }
+    }
+  }
+}
+
+inline void CheckSpecialValues(Report* report) {
+  const auto expect = [report](bool holds, const Call& call, const char* what) {
+    report->Count(1);
+    if (!holds) report->Fail(call.Text() + ": " + what);
+  };
+  // NaN and infinity stay in their windows.
+  for (const int64_t channels : {60, 61, 3000}) {
+    for (const int64_t radius : {0, 1, 2, 5, 8, 9, 20}) {
+      for (const float bad : {NAN, INFINITY}) {
+        const Call call = {Op::kLrn, {radius, 1, 1, 0.5f}, 3, channels};
+        Tensors<float> inputs = RandomInputs<float>(call, 3);
+        const int64_t at = channels + channels / 2;
+        inputs[0][at] = bad;
+        const std::vector<float> y = RunCall(call, inputs, report)[0];
+        for (int64_t j = 0; j < 3 * channels; ++j) {
+          if (std::abs(j - at) > radius) {
+            expect(std::isfinite(y[j]), call, "NaN outside of the window");
+          } else if (std::isnan(bad) || j == at) {
+            expect(std::isnan(y[j]), call, "no NaN inside of the window");
+          } else {
+            expect(y[j] == 0, call, "not 0 beside infinity");
+          }
+        }
+      }
+    }
+  }
+  // A zero gradient contributes nothing, even where the norm is 0 or -1.
+  const Call grad = {Op::kLrnGrad, {0, 0, -1, 0.5f}, 1, 2};
+  std::vector<float> dx =
+      RunCall<float>(grad, {{0, 0}, {0, 1}, {NAN, INFINITY}}, report)[0];
+  expect(dx[0] == 0 && dx[1] == 0, grad, "not 0 for a gradient of 0");
+  dx = RunCall<float>(grad, {{1, 1}, {0, 1}, {1, 1}}, report)[0];
+  expect(std::isnan(dx[0]) && std::isnan(dx[1]), grad, "not NaN");
+  const Call grad_grad = {Op::kLrnGradGrad, {0, 0, -1, 0.5f}, 1, 2};
+  const Tensors<float> outputs = RunCall<float>(
+      grad_grad, {{1, 1}, {0, 0}, {0, 1}, {NAN, INFINITY}}, report);
+  for (int i = 0; i < 2; ++i) {
+    expect(outputs[1][i] == 0 && outputs[2][i] == 0, grad_grad, "not 0");
+    expect(std::isnan(outputs[0][i]), grad_grad, "d_dy is not NaN");
+  }
+  // Small values keep their precision beside large ones.
+  for (const int64_t channels : {512, 513}) {
+    for (const int64_t radius : {2, 7, 64}) {
+      const Call call = {Op::kLrnGrad, {radius, 1, 1, 0.5f}, 1, channels};
+      Tensors<float> inputs(3, std::vector<float>(channels, 1));
+      for (int64_t j = 0; j < channels; ++j) {
+        inputs[1][j] =
+            j % 200 == 100 ? 1e9f : 1e-3f * static_cast<float>(j % 7);
+        inputs[2][j] = inputs[1][j];
+      }
+      CheckRow(call, inputs, RunCall(call, inputs, report), 0, report);
+    }
+  }
+}
+
+// The largest and the smallest norms for which approximations are used.
+template <class T>
+void CheckExtremeNorms(Report* report) {
+  for (const double scale : {1e-3, 1.0, 60.0, 1e4, 1e18}) {
+    if (scale > 1e5 && std::is_same_v<T, Half>) continue;
+    for (const float bias : {1e-30f, 1.0f, 1e30f}) {
+      for (const Op op : kOps) {
+        // Where the terms of the gradients leave the type, so may the sums.
+        if (bias < 1 && op != Op::kLrn) continue;
+        if ((bias > 1 || scale > 1e4) && op == Op::kLrnGradGrad) continue;
+        const Call call = {op, {2, bias, 1, 0.75f}, 4, 96};
+        Tensors<T> inputs = RandomInputs<T>(call, 11);
+        for (T& x : inputs[op == Op::kLrn ? 0 : inputs.size() - 2]) {
+          x = Round<T>(AsDouble(x) * scale);
+        }
+        const Tensors<T> outputs = RunCall(call, inputs, report);
+        for (int64_t row = 0; row < call.rows; ++row) {
+          CheckRow(call, inputs, outputs, row, report);
+        }
+      }
+    }
+  }
+}
+
+inline void CheckEmpty(Report* report) {
+  for (const Op op : kOps) {
+    for (const auto& [rows, channels] :
+         std::vector<std::pair<int64_t, int64_t>>{{0, 5}, {5, 0}, {0, 0}}) {
+      const Call call = {op, {}, rows, channels};
+      const std::vector<float*> none(4, nullptr);
+      const bool no_workspace =
+          WorkspaceBytes<float>(op, {}, rows, channels) == 0;
+      if (!no_workspace || LaunchOp<float>(call, none, none, nullptr) != 0) {
+        report->Fail(call.Text() + ": not nothing");
+      }
+      report->Count(1);
+    }
+  }
+}
+
+// Shared memory holds as much as lrn_rows.h says.
+inline void CheckWorkspaceBytes(Report* report) {
+  for (const Op op : kOps) {
+    for (int64_t channels = 1; channels <= 500; ++channels) {
+      for (const int64_t radius :
+           {int64_t{2}, int64_t{9}, channels / 2, channels - 1}) {
+        if (WorkspaceBytes<double>(op, {radius}, 1000, channels) != 0) {
+          report->Fail(std::to_string(channels) + " channels need a workspace");
+        }
+        report->Count(1);
+      }
+    }
+  }
+}
+
+struct Check {
+  std::string name;
+  std::function<void(Report*)> run;
+};
+
+inline std::vector<Check> AllChecks() {
+  std::vector<Check> checks;
+  const auto add = [&](const char* type, auto zero) {
+    using T = decltype(zero);
+    const std::string suffix = std::string(", ") + type;
+    checks.push_back({"the formulas" + suffix, CheckFormulas<T>});
+    checks.push_back({"the same bits" + suffix, CheckBits<T>});
+    checks.push_back({"repeated runs" + suffix, CheckRepeatedRuns<T>});
+    checks.push_back({"extreme norms" + suffix, CheckExtremeNorms<T>});
+  };
+  add("half", Half{});
+  add("bfloat16", BFloat16{});
+  add("float", float{});
+  add("double", double{});
+  checks.push_back({"special values", CheckSpecialValues});
+  checks.push_back({"empty tensors", CheckEmpty});
+  checks.push_back({"workspace", CheckWorkspaceBytes});
+  return checks;
+}
+
+}  // namespace tflrn::cuda
+
+#endif  // TFLRN_TESTS_CC_KERNEL_CHECKS_H_

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Prints, as Markdown, what each GPU kernel takes of a multiprocessor.
+
+    tools/kernel_resources.py [ARCH ...]      (80 and 90, if none are named)
+
+Registers of a thread, stack and spills in bytes, as nvcc's assembler reports them, and,
+where there is cuobjdump (or CUOBJDUMP names one), the machine instructions and the
+widths of the accesses to global memory.
+
+    tools/kernel_resources.py --per-element RADIUS [ARCH ...]
+
+The machine instructions for each element where the power is plain and packs are whole
+and aligned: in a copy of the sources, the conditions of these cases are made constants,
+so that no other code is left. It counts for every thread what only some threads do, and
+loops once. Needs cuobjdump.
+
+Both need nvcc, and no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import concurrent.futures
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from build_tools import compile_library  # noqa: E402
+
+LANES = {"half": 8, "bfloat16": 8, "float": 4, "double": 2}
+OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
+CONSTANTS = {
+    "lrn_rows-inl.h": [("if (args.plain_power) {", "if (true) {")],
+    "packs.h": [("if (lanes.whole)", "if (true)")],
+    "windows.h": [
+        ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
+        ("kAcrossRows && k > radius_", "kAcrossRows && k > RADIUS"),
+    ],
+}
+
+
+@dataclasses.dataclass
+class Kernel:
+    op: str
+    version: str
+    type: str
+    packs: int  # Of a thread.
+    registers: int
+    stack: int
+    spilled: int
+    instructions: int | None = None
+    accesses: str = ""
+
+    def order(self) -> tuple:
+        ops, types = list(OPS.values()), list(LANES)
+        return ops.index(self.op), self.version, types.index(self.type)
+
+
+def demangle(names: list[str]) -> list[str]:
+    run = subprocess.run(
+        ["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True
+    )
+    return run.stdout.splitlines()
+
+
+def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
+    """The kernels in the assembler's report, by their mangled names."""
+    pattern = re.compile(
+        r"Function properties for (\w+)\s+(\d+) bytes stack frame, (\d+) bytes spill "
+        r"stores, (\d+) bytes spill loads\s+ptxas info\s+: Used (\d+) registers"
+    )
+    found = {}
+    reports = pattern.findall(log)
+    readable = demangle([name for name, *_ in reports])
+    for (name, *numbers), words in zip(reports, readable, strict=True):
+        stack, stores, loads, registers = map(int, numbers)
+        steps = re.search(r"(\w+Steps)<", words)
+        walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(int\))?(\d+)>)?", words)
+        tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
+        if "RowsKernel<" not in words or not steps or not walk:
+            continue
+        window = "wide"
+        if tap:
+            window = f"radius {'to ' if tap.group(1) != '2' else ''}{tap.group(1)}"
+        found[name] = Kernel(
+            op=OPS[steps.group(1)],
+            version=f"{walk.group(1).lower()}, {window}",
+            type=kind,
+            packs=int(walk.group(2) or 1),
+            registers=registers,
+            stack=stack,
+            spilled=stores + loads,
+        )
+    return found
+
+
+def add_machine_code(kernels: dict[str, Kernel], disassembly: str) -> None:
+    for part in disassembly.split("Function : ")[1:]:
+        name, _, body = part.partition("\n")
+        code = re.findall(
+            r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*)", body, re.MULTILINE
+        )
+        widths: collections.Counter = collections.Counter()
+        for instruction in code:
+            what, *modifiers = instruction.split(".")
+            if what in ("LDG", "STG"):
+                bits = [m for m in modifiers if m in ("U8", "U16", "64", "128")]
+                widths[f"{what} {bits[0].strip('U') if bits else '32'}"] += 1
+        if kernel := kernels.get(name.strip()):
+            # After the last jump comes padding.
+            kernel.instructions = len(code) - code.count("NOP")
+            kernel.accesses = ", ".join(
+                f"{n} {width}" for width, n in sorted(widths.items())
+            )
+
+
+def compile_type(nvcc: str, arch: str, kind: str, sources: Path) -> list[Kernel]:
+    target = sources / f"{kind}_{arch}.o"
+    command = [
+        nvcc,
+        *compile_library.NVCC_FLAGS,
+        *("-Xptxas=-v", f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{sources}"),
+        *("-c", str(sources / f"cc/cuda/lrn_rows_{kind}.cu.cc"), "-o", str(target)),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(run.stdout + run.stderr)
+    kernels = kernels_in(run.stdout + run.stderr, kind)
+    disassembler = shutil.which(os.environ.get("CUOBJDUMP", "cuobjdump"))
+    if disassembler:
+        dump = [disassembler, "--dump-sass", str(target)]
+        run = subprocess.run(dump, capture_output=True, text=True, check=True)
+        add_machine_code(kernels, run.stdout)
+    return list(kernels.values())
+
+
+def make_constant(sources: Path, radius: int) -> None:
+    for name, replacements in CONSTANTS.items():
+        path = sources / "cc/cuda" / name
+        text = path.read_text()
+        for condition, constant in replacements:
+            if condition not in text:
+                raise SystemExit(f"error: there is no {condition!r} in {name}")
+            text = text.replace(condition, constant.replace("RADIUS", str(radius)))
+        path.write_text(text)
+
+
+def table(header: list[str], rows: list[list]) -> None:
+    for row in [header, ["---"] * len(header), *rows]:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def print_resources(kernels: list[Kernel]) -> None:
+    header = ["op", "version", "type", "registers", "stack", "spilled", "instructions"]
+    header.append("accesses to global memory, in bits")
+    rows = []
+    for k in kernels:
+        row = [k.op, k.version, k.type, k.registers, k.stack, k.spilled]
+        rows.append([*row, k.instructions or "", k.accesses])
+    table(header, rows)
+
+
+def print_per_element(kernels: list[Kernel], radius: int) -> None:
+    rows_version = "radius 2" if radius == 2 else "radius to 5"
+    counts: dict[tuple, dict[str, str]] = {}
+    for k in kernels:
+        if k.version in (f"row, {rows_version}", "tile, radius to 8"):
+            if k.instructions is None:
+                raise SystemExit("error: there is no cuobjdump here to count with")
+            per_element = k.instructions / (LANES[k.type] * k.packs)
+            counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
+    table(
+        ["op", "version", *LANES],
+        [[*key, *(by_type[kind] for kind in LANES)] for key, by_type in counts.items()],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("archs", nargs="*", default=["80", "90"], metavar="ARCH")
+    parser.add_argument("--per-element", type=int, metavar="RADIUS")
+    arguments = parser.parse_args()
+    radius = arguments.per_element
+    if radius is not None and not 0 <= radius <= 5:
+        parser.error("RADIUS is 0 to 5")
+    os.environ["TFLRN_CUDA"] = "1"
+    cuda, _ = compile_library.find_cuda()
+    assert cuda is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        sources = Path(scratch)
+        shutil.copytree(ROOT / "cc", sources / "cc")
+        if radius is not None:
+            make_constant(sources, radius)
+        for arch in arguments.archs:
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+                futures = [
+                    pool.submit(compile_type, cuda.nvcc, arch, kind, sources)
+                    for kind in LANES
+                ]
+            kernels = [kernel for future in futures for kernel in future.result()]
+            kernels.sort(key=Kernel.order)
+            print(f"\nsm_{arch}:\n")
+            if radius is None:
+                print_resources(kernels)
+            else:
+                print_per_element(kernels, radius)
+
+
+if __name__ == "__main__":
+    main()
