@@ -167,4 +167,9 @@ const bool registered = [] {
 }  // namespace
 }  // namespace tflrn::cpu
 
-BENCHMARK_MAIN();
+// As BENCHMARK_MAIN, but a filter that matches nothing is an error.
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  return benchmark::RunSpecifiedBenchmarks() == 0 ? 1 : 0;
+}
