@@ -20,8 +20,14 @@ from rich.console import Console
 from rich.table import Table
 from suite.cases import OURS
 from suite.goals import PASSES
-from suite.machine import HARDWARE, VERSIONS
 from suite.results import Record, Results
+
+# Of suite/machine.py, what may explain a difference.
+HARDWARE = ("cpu", "cores", "caches")
+VERSIONS = (
+    *("version", "commit", "compiler", "target"),
+    *("tensorflow", "torch", "onednn", "python", "system"),
+)
 
 
 @dataclasses.dataclass(frozen=True)

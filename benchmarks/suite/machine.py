@@ -12,19 +12,6 @@ from typing import Any
 
 from tensorflow_lrn_grad import _selfcheck
 
-# What a comparison of two results should warn of where it differs.
-HARDWARE = ("cpu", "cores", "caches")
-VERSIONS = (
-    "system",
-    "version",
-    "commit",
-    "tensorflow",
-    "torch",
-    "onednn",
-    "compiler",
-    "target",
-)
-
 
 def environment() -> dict[str, Any]:
     """Of this process, with TensorFlow in it."""
