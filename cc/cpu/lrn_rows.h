@@ -3,7 +3,8 @@
 //
 // A tensor is `rows` rows of `channels` contiguous values. Rows are
 // independent, and each output value depends on its row alone: however the
-// caller divides the rows among threads, the bits of the result are the same.
+// caller divides the rows among threads, the bits of the result are the same
+// (but for which NaN a NaN is: of two that meet, either one may come through).
 //
 // T        Half, BFloat16, float, double. The 16-bit types are computed in
 //          float and rounded once.

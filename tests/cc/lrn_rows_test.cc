@@ -46,6 +46,12 @@ void FillNormal(std::mt19937& random, Tensor<T>& tensor) {
   }
 }
 
+uint32_t Seed(const LrnParams& params, int64_t channels) {
+  // Unsigned: the largest radius has no successor.
+  return static_cast<uint32_t>(static_cast<uint64_t>(channels) * 131 +
+                               static_cast<uint64_t>(params.depth_radius));
+}
+
 // The scratch memory of a call, poisoned: its contents must not matter.
 std::vector<double> Scratch(const LrnParams& params, int64_t channels) {
   return std::vector<double>(ScratchBytes(params, channels) / sizeof(double),
@@ -105,7 +111,7 @@ class LrnRowsTest : public ::testing::TestWithParam<const Target*> {
 template <class T>
 void TestAgainstFormulas(const LrnParams& p, int64_t rows, int64_t channels,
                          int64_t offset) {
-  std::mt19937 random(static_cast<uint32_t>(channels * 131 + p.depth_radius));
+  std::mt19937 random(Seed(p, channels));
   const int64_t size = rows * channels;
   Tensor<T> dy(size, offset), x(size, offset), y(size, offset);
   Tensor<T> forward(size, offset), dx(size, offset);
@@ -132,7 +138,7 @@ void TestAgainstFormulas(const LrnParams& p, int64_t rows, int64_t channels,
 template <class T>
 void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
                                  int64_t channels, int64_t offset) {
-  std::mt19937 random(static_cast<uint32_t>(channels * 137 + p.depth_radius));
+  std::mt19937 random(Seed(p, channels) + 1);
   const int64_t size = rows * channels;
   Tensor<T> u(size, offset), dy(size, offset), x(size, offset), y(size, offset);
   Tensor<T> d_dy(size, offset), d_x(size, offset), d_y(size, offset);

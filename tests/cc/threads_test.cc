@@ -1,0 +1,103 @@
+// Kernels on several threads at once, as TensorFlow and XLA call them: for the
+// thread sanitizer, and for the bits.
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "cc/core/lrn_params.h"
+#include "cc/core/ops.h"
+#include "cc/cpu/ops.h"
+#include "cc/cpu/share_rows.h"
+#include "cc/cpu/targets.h"
+#include "gtest/gtest.h"
+
+namespace tflrn::cpu {
+namespace {
+
+constexpr int kThreads = 4;
+
+// Starts a thread for each task, and waits for all.
+struct ThreadPool {
+  ~ThreadPool() {
+    for (std::thread& thread : threads) thread.join();
+  }
+  int64_t num_threads() const { return kThreads; }
+  void Schedule(std::function<void()> task) {
+    threads.emplace_back(std::move(task));
+  }
+  std::vector<std::thread> threads;
+};
+
+std::vector<float> Normal(int64_t size, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(size);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
+}
+
+// First, before anything has chosen a target: all threads are the first.
+TEST(Threads, TheTargetIsChosenOnce) {
+  std::vector<const Target*> chosen(kThreads);
+  {
+    ThreadPool pool;
+    for (const Target*& target : chosen) {
+      pool.Schedule([&target] { target = &ActiveTarget(); });
+    }
+  }
+  for (const Target* target : chosen) EXPECT_EQ(target, chosen.front());
+}
+
+// Threads write the rows of one output, in which a cache line may belong to
+// two.
+TEST(Threads, RowsOfOneTensorAreShared) {
+  constexpr int64_t kRows = 300, kChannels = 37;
+  const std::vector<float> dy = Normal(kRows * kChannels, 1);
+  const std::vector<float> x = Normal(kRows * kChannels, 2);
+  for (const int64_t radius : {2, 20}) {
+    const LrnParams params{radius, 1, 0.5f, 0.75f};
+    std::vector<float> alone(dy.size()), shared(dy.size());
+    RowTensors<LrnGrad, float> tensors{
+        {dy.data(), x.data(), x.data()}, {alone.data()}, kRows, kChannels};
+    ASSERT_TRUE(Compute(params, tensors));
+    tensors.out[0] = shared.data();
+    ThreadPool pool;
+    ShareRows(pool, kRows, kCyclesPerThread, [&](int64_t begin, int64_t end) {
+      EXPECT_TRUE(Compute(params, tensors.Range(begin, end)));
+    });
+    ExpectSameBits(shared, alone);
+  }
+}
+
+// Calls that have nothing to do with each other but their inputs.
+TEST(Threads, CallsAreIndependent) {
+  constexpr int64_t kRows = 20, kChannels = 33;
+  const std::vector<float> x = Normal(kRows * kChannels, 3);
+  const auto run = [&](int64_t radius) {
+    std::vector<float> y(x.size());
+    const RowTensors<Lrn, float> tensors{
+        {x.data()}, {y.data()}, kRows, kChannels};
+    EXPECT_TRUE(Compute({radius, 1, 0.5f, 0.75f}, tensors));
+    return y;
+  };
+  std::vector<std::vector<float>> results(kThreads);
+  {
+    ThreadPool pool;
+    for (int k = 0; k < kThreads; ++k) {
+      pool.Schedule([&, k] {
+        for (int n = 0; n < 50; ++n) results[k] = run(4 * k);
+      });
+    }
+  }
+  for (int k = 0; k < kThreads; ++k) ExpectSameBits(results[k], run(4 * k));
+}
+
+}  // namespace
+}  // namespace tflrn::cpu
