@@ -41,7 +41,9 @@ def accelerate() -> bool:
     That mends half and bfloat16, for which TensorFlow's own lowering fails: a Keras
     model with `tf.nn.lrn` and a mixed-precision policy trains, compiled by XLA.
 
-    It can be called again, and from any thread. There is no way back.
+    It can be called again, and from any thread. There is no way back. An op that
+    other threads call for the first time while this runs may keep TensorFlow's
+    kernel until this is called again.
 
     Where TensorFlow sees GPUs and the library was built without GPU kernels, it does
     nothing but warn, once: ops are placed on the device with the kernel of highest
@@ -75,14 +77,16 @@ def _has_unserved_gpus() -> bool:
 
 
 def _complete() -> None:
-    """Does what remains once the kernels are registered, the first time."""
+    """Does what remains once the kernels are registered."""
     global _has_gradient
+    # Ops and functions that ran before would go on using the kernels that they had;
+    # so might one that another thread made while the kernels were registered, hence
+    # each time.
+    context.context().clear_kernel_cache()
     if _has_gradient:
         return
     # TensorFlow has none for it, and refuses a second one.
     tf.RegisterGradient("LRNGrad")(lrn_grad_gradient)
-    # Ops and functions that ran before would go on using the kernels that they had.
-    context.context().clear_kernel_cache()
     _has_gradient = True
 
 
