@@ -55,15 +55,16 @@ QUICK_MODELS = ("--batch", 2, "--width", 0.125, "--rounds", 1, "--steps", 2)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    if options.show:
-        results = Results.read(options.show)
-    else:
+    if not options.show:
         try:
             results = measure(options.only, options.quick)
         except WrongResultError as error:
             print(f"error: wrong result, nothing to time: {error}", file=sys.stderr)
             return 1
         results.write(options.output)
+    # As it is written there: a rounded figure must not miss a goal on the screen
+    # that it meets in the file.
+    results = Results.read(options.show or options.output)
     show(results)
     if not options.show:
         print(f"written: {options.output}")
