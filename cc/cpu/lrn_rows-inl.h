@@ -7,16 +7,18 @@
 //   TFLRN_VECTOR_BYTES  the size of a vector
 //
 // Vectors are the compiler's own (the vector_size attribute of GCC and Clang).
-// Against the alternatives: they need no dependency, and no intrinsics but for
-// two operations that the language has no name for; they serve x86-64 and
-// AArch64 alike; and unlike loops left to the vectorizer they do not lose their
-// speed silently. Highway is not on PyPI, so that pip could not install it;
-// std::experimental::simd has no Clang support to rely on.
+// Against the alternatives: they need no dependency, and intrinsics only for
+// operations that the language has no name for (fused multiply-adds, estimates
+// of roots) or that GCC makes several instructions of (conversions, shifts of
+// lanes); they serve x86-64 and AArch64 alike; and unlike loops left to the
+// vectorizer they do not lose their speed silently. Highway is not on PyPI, so
+// that pip could not install it; std::experimental::simd has no Clang support
+// to rely on.
 //
 // Up to a radius of a vector's lanes, a kernel is one pass through the tensors,
 // which are seen as flat arrays of vectors. Window sums are made in registers,
-// from a vector and its neighbours: a vector's norms follow its squares at the
-// distance of a window, and its results follow the terms of the gradient. The
+// from a vector and its neighbours: a vector's norms are made when the squares
+// of the next one are there, and its results when the next one's terms are. The
 // number of channels needs not be a multiple of the lanes: where a window
 // crosses the end of a row, a mask of channel numbers cuts it.
 //
@@ -24,7 +26,7 @@
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
 // takes 0.5. LRNGrad on AVX-512, as multiples of the time of a loop that only
 // moves the bytes: 1.6 by three passes over blocks of rows in L1, and 1.0 so;
-// at radius 5, 3.3 and 1.2.
+// at radius 5, 2.6 and 1.1.
 //
 // Larger windows are summed row by row through memory.
 //
@@ -793,8 +795,22 @@ struct LrnGradGradOp {
 constexpr int64_t kStreamAheadBytes = 4096;
 constexpr int64_t kBlockAhead = 128;
 
-// All rounds in one pass, in registers: Second follows First at the distance of
-// the windows' halo, and Finish follows Second.
+template <class Window, class V, size_t kValues>
+TFLRN_INLINE void PutAll(const V (&values)[kValues],
+                         Window (&windows)[kValues]) {
+  TFLRN_UNROLL
+  for (size_t v = 0; v < kValues; ++v) windows[v].Put(values[v]);
+}
+
+template <class Window, class At, class V, size_t kValues>
+TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
+                         int64_t radius, V (&sums)[kValues]) {
+  TFLRN_UNROLL
+  for (size_t v = 0; v < kValues; ++v) sums[v] = windows[v].Sum(at, radius);
+}
+
+// All rounds in one pass, in registers: Second is a vector behind First, and
+// Finish a vector behind Second.
 template <int kRadius, PowerPath kPath, class Op>
 void Stream(const LrnParams& params, const Op& op, int64_t rows,
             int64_t channels) {
@@ -817,19 +833,6 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
   V kept = {};
   Channels<Scalar> second_at(channels), finish_at(channels);
 
-  const auto sum = [&](const Window(&windows)[kValues],
-                       const Channels<Scalar>& at, V(&sums)[kValues])
-                       TFLRN_LAMBDA {
-                         TFLRN_UNROLL
-                         for (int v = 0; v < kValues; ++v)
-                           sums[v] = windows[v].Sum(at, radius);
-                       };
-  const auto put = [&](const V(&values)[kValues], Window(&windows)[kValues])
-                       TFLRN_LAMBDA {
-                         TFLRN_UNROLL
-                         for (int v = 0; v < kValues; ++v)
-                           windows[v].Put(values[v]);
-                       };
   // First for vector t, and the others for those before. kInside: all of them
   // exist, and are whole.
   const auto step = [&](auto inside, int64_t t) TFLRN_LAMBDA {
@@ -846,21 +849,22 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
       op.Prefetch(t * kStep + kStreamAheadBytes / kSize);
     }
     if (exists(t)) op.First(t * kStep, left(t), values);
-    put(values, first_windows);
+    PutAll(values, first_windows);
     if constexpr (Op::kRounds == 2) {
       finish_kept = kept;
       const int64_t second = t - 1;
       if (exists(second)) {
-        sum(first_windows, second_at, sums);
+        SumAll(first_windows, second_at, radius, sums);
         op.template Second<kPath>(c, second * kStep, left(second), sums, values,
                                   kept);
         second_at.Advance();
       }
-      put(values, second_windows);
+      PutAll(values, second_windows);
     }
     const int64_t finish = t - kLag;
     if (exists(finish)) {
-      sum(Op::kRounds == 2 ? second_windows : first_windows, finish_at, sums);
+      SumAll(Op::kRounds == 2 ? second_windows : first_windows, finish_at,
+             radius, sums);
       op.template Finish<kPath>(c, finish * kStep, left(finish), sums,
                                 finish_kept);
       finish_at.Advance();
