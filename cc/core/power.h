@@ -288,8 +288,10 @@ TFLRN_INLINE V ReciprocalRoot(V v) {
       v, ReciprocalRootEstimate(v));
 }
 
-// norm, as something to divide by, as its reciprocal root. The product with its
-// square could underflow where the quotient does not.
+// norm, as something to divide by, as its reciprocal root. Its square comes
+// first: it is normal but for norms past 2^126, where it loses two bits, while
+// the product of a small value and one root may be denormal where the quotient
+// is not.
 template <class V>
 struct NormByRoot {
   V root;  // norm^-1/2
@@ -297,7 +299,7 @@ struct NormByRoot {
 
 template <class V>
 TFLRN_INLINE V operator/(V value, NormByRoot<V> norm) {
-  return value * norm.root * norm.root;
+  return value * (norm.root * norm.root);
 }
 
 // How to compute powers, the best last.
