@@ -15,16 +15,9 @@
 #include "cc/core/float16.h"
 #include "cc/core/lrn_params.h"
 #include "cc/core/types.h"
+#include "tests/cc/wide.h"
 
 namespace tflrn {
-
-// x86-64's 80 bits. Elsewhere long double is slow software, and double must do,
-// whose own errors the bounds have room for.
-#ifdef __x86_64__
-using Wide = long double;
-#else
-using Wide = double;
-#endif
 
 inline double AsDouble(Half value) {
   return HalfBitsToFloat<float>(uint32_t{value.bits});

@@ -10,16 +10,9 @@
 
 #include "cc/core/lanes.h"
 #include "cc/core/power.h"
+#include "tests/cc/wide.h"
 
 namespace tflrn {
-
-// What results are compared with: x86-64's 80 bits. Elsewhere long double is
-// slow software, and double must do, whose own errors the bounds have room for.
-#ifdef __x86_64__
-using Wide = long double;
-#else
-using Wide = double;
-#endif
 
 // Norms over all the range of float, many of them near 1.
 template <class Scalar>
