@@ -122,9 +122,12 @@ def test_the_profile_shows_the_calls_of_compiled_programs(tmp_path: Path) -> Non
     with tf.profiler.experimental.Profile(str(tmp_path)):
         run(x)
     events = profiled_events(tmp_path)
-    for call in ("TFLRN_LRN", "TFLRN_LRNGrad"):
+    calls = {"TFLRN_LRN": 1, "TFLRN_LRNGrad": 1}
+    if tf.__version__.startswith("2.20."):  # It names all foreign calls alike.
+        calls = {"custom-call": 2}
+    for call, count in calls.items():
         times = [t for name, t in events.items() if re.match(rf"{call}\.\d+$", name)]
-        assert times, sorted(events)
+        assert len(times) >= count, sorted(events)
         assert min(times) > 0
 
 
