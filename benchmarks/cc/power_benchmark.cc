@@ -4,8 +4,8 @@
 //
 // Counters:
 //   cycles       for a vector
-//   largest_ulp  the largest error in units of the last place, of scalars, for
-//                the norms of tests/cc/power_test.cc
+//   largest_ulp  the largest error in units of the last place, for the norms of
+//                tests/cc/power_test.cc
 #if defined(__AVX512F__)
 #define TFLRN_VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -64,7 +64,7 @@ void Power(benchmark::State& state, float beta) {
       Narrow(WithPower<kPath>(Widen(norms + k), params).power, powers + k);
     }
   });
-  state.counters["largest_ulp"] = LargestPowerError<Scalar, kPath>(beta);
+  state.counters["largest_ulp"] = LargestPowerError<Vec<Scalar>, kPath>(beta);
 }
 
 // norm^-0.75 = 1 / (sqrt(norm) sqrt(sqrt(norm))), which the compiler makes

@@ -20,13 +20,20 @@ TFLRN_INLINE V BFloat16BitsToFloat(U bits) {
   return BitCast<V>(U(bits << 16));
 }
 
+// In the upper halves of the lanes; what is in the lower ones has no meaning. A
+// NaN must have zeros there, as those have that 16 bits or the processor made.
+template <class V>
+TFLRN_INLINE typename LaneTraits<V>::Unsigned RoundToBFloat16(V value) {
+  using U = typename LaneTraits<V>::Unsigned;
+  const U bits = BitCast<U>(value);
+  return bits + 0x7FFFu + ((bits >> 16) & 1u);
+}
+
 template <class V>
 TFLRN_INLINE typename LaneTraits<V>::Unsigned FloatToBFloat16Bits(V value) {
   using U = typename LaneTraits<V>::Unsigned;
-  const U bits = BitCast<U>(value);
-  const U rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
-  const U nan = (bits >> 16) | 0x40u;
-  return value == value ? rounded : nan;
+  const U quiet_nan = BitCast<U>(value) | 0x400000u;
+  return (value == value ? RoundToBFloat16(value) : quiet_nan) >> 16;
 }
 
 template <class V, class U>

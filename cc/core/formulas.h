@@ -25,10 +25,12 @@
 // respect to each of LRNGrad's inputs.
 //
 // V is a float type or a vector of one (lanes.h), Scalar its element. Divisor
-// is V, or what else stands for a norm that is divided by (NormByRoot in
+// is V, or what else stands for a norm that is divided by (InverseNorm in
 // power.h, ReciprocalNorm in cc/cuda/norm_power.h).
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
+
+#include <limits>
 
 #include "cc/core/lrn_params.h"
 #include "cc/core/macros.h"
@@ -47,16 +49,25 @@ struct LrnCoefficients {
   PowerParams<Scalar> power;
 };
 
+// A NaN as the processor makes it, whose last digits are 0: cutting it to 16
+// bits must not make an infinity of it (RoundToBFloat16 in float16.h).
+TFLRN_INLINE float WithPlainNan(float value) {
+  return value == value ? value : std::numeric_limits<float>::quiet_NaN();
+}
+
 template <class Scalar>
 TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
+  const float bias = WithPlainNan(params.bias);
+  const float alpha = WithPlainNan(params.alpha);
+  const float beta = WithPlainNan(params.beta);
   LrnCoefficients<Scalar> c;
-  c.bias = params.bias;
-  c.alpha = params.alpha;
-  c.beta = params.beta;
-  c.two_alpha = static_cast<Scalar>(2.0 * double{params.alpha});
+  c.bias = bias;
+  c.alpha = alpha;
+  c.beta = beta;
+  c.two_alpha = static_cast<Scalar>(2.0 * double{alpha});
   c.minus_two_alpha_beta =
-      static_cast<Scalar>(-2.0 * double{params.alpha} * double{params.beta});
-  c.power = MakePowerParams<Scalar>(params.beta);
+      static_cast<Scalar>(-2.0 * double{alpha} * double{beta});
+  c.power = MakePowerParams<Scalar>(beta);
   return c;
 }
 

@@ -46,6 +46,9 @@ inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
 // Vectors that WideWindow adds at a time.
 constexpr int kWideUnroll = 4;
 
+// Vectors of the longest spans that WideWindow sums in registers.
+constexpr int kWideTopLanes = 4;
+
 // Elements after each buffer, for what WideWindow reads and writes past its
 // end.
 constexpr int64_t kBufferMargin = kWideUnroll * kMaxLanes;
@@ -66,21 +69,20 @@ inline int64_t BufferElements(int64_t channels) {
   return (block + kMaxLanes - 1) / kMaxLanes * kMaxLanes + kBufferMargin;
 }
 
-// Elements before each of the buffers in which WideWindow doubles: it starts to
-// write a vector for each doubling of a lane before the row.
-constexpr int64_t kLevelMargin = 4 * kMaxLanes;
+// Elements before and after each of the buffers in which WideWindow doubles: it
+// starts and stops as many vectors early and late as wait in its registers.
+constexpr int64_t kLevelMargin = 8 * kMaxLanes;
 
-// The elements of such a buffer: a row with a radius of zeros on both sides,
-// and what is read past its end.
+// The elements of such a buffer: a row with a radius of zeros on both sides.
 inline int64_t WideLevelElements(int64_t channels, int64_t radius) {
   const int64_t padded = channels + 2 * radius + kMaxLanes;
   return kLevelMargin + (padded + kMaxLanes - 1) / kMaxLanes * kMaxLanes +
-         kBufferMargin;
+         kLevelMargin;
 }
 
-// One buffer for each doubling up to a vector.
+// One buffer for each doubling in registers.
 inline int64_t WideBufferElements(int64_t channels, int64_t radius) {
-  return 5 * WideLevelElements(channels, radius);
+  return 6 * WideLevelElements(channels, radius);
 }
 
 // Buffers of BufferElements that an op uses at most.

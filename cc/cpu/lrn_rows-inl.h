@@ -17,10 +17,10 @@
 //
 // Up to a radius of a vector's lanes, a kernel is one pass through the tensors,
 // which are seen as flat arrays of vectors. Window sums are made in registers,
-// from a vector and its neighbours: a vector's norms are made when the squares
-// of the next one are there, and its results when the next one's terms are. The
-// number of channels needs not be a multiple of the lanes: where a window
-// crosses the end of a row, a mask of channel numbers cuts it.
+// from a vector and its neighbours: a vector's norms are made after the squares
+// of the next one, and its results after the next one's terms. The number of
+// channels needs not be a multiple of the lanes: where a window crosses the end
+// of a row, a mask of channel numbers cuts it.
 //
 // Why in registers: of 64-byte loads at any address, most touch two cache
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
@@ -236,15 +236,47 @@ TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
 #endif
 }
 
+#if TFLRN_VECTOR_BYTES == 64
+// 16 bits are moved in and out of the upper halves of lanes by a permutation,
+// in the place of two instructions.
+using FullShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES>::type;
+
+template <int... kPlace>
+TFLRN_INLINE FullShortVec LaneOfHalf(std::integer_sequence<int, kPlace...>) {
+  return FullShortVec{(kPlace / 2)...};
+}
+template <int... kPlace>
+TFLRN_INLINE FullShortVec
+UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
+  return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
+}
+using HalfPlaces = std::make_integer_sequence<int, 2 * kLanes<float>>;
+#endif
+
 TFLRN_INLINE FloatVec Widen(const BFloat16* p) {
   ShortVec bits;
   memcpy(&bits, p, sizeof(bits));
+#if TFLRN_VECTOR_BYTES == 64
+  const FullShortVec from = LaneOfHalf(HalfPlaces());
+  return BitCast<FloatVec>(_mm512_maskz_permutexvar_epi16(
+      0xAAAAAAAA, BitCast<__m512i>(from),
+      _mm512_castsi256_si512(BitCast<__m256i>(bits))));
+#else
   return BFloat16BitsToFloat<FloatVec>(WidenBits(bits));
+#endif
 }
 
+// Of a NaN, the lower half is 0: it comes from 16 bits, or from the processor.
 TFLRN_INLINE void Narrow(FloatVec value, BFloat16* p) {
-  const ShortVec bits = NarrowBits(FloatToBFloat16Bits(value));
-  memcpy(p, &bits, sizeof(bits));
+  const FloatBits rounded = RoundToBFloat16(value);
+#if TFLRN_VECTOR_BYTES == 64
+  const FullShortVec from = UpperHalfOfLane(HalfPlaces());
+  const __m512i bits = _mm512_maskz_permutexvar_epi16(
+      0xFFFFFFFF, BitCast<__m512i>(from), BitCast<__m512i>(rounded));
+#else
+  const ShortVec bits = NarrowBits(rounded >> 16);
+#endif
+  memcpy(p, &bits, sizeof(ShortVec));
 }
 
 TFLRN_INLINE FloatVec Widen(const Half* p) {
@@ -496,9 +528,7 @@ class WideWindow {
         radius_(radius),
         lead_((radius + kStep - 1) / kStep * kStep),
         level_size_(WideLevelElements(channels, radius)),
-        levels_(work + kLevelMargin) {
-    memset(Level(1), 0, (level_size_ - kLevelMargin) * sizeof(Scalar));
-  }
+        levels_(work + kLevelMargin) {}
 
   // Reads and writes up to kWideUnroll vectors past the end of the buffers.
   void Sum(const Scalar* values, Scalar* sums, int64_t count) const {
@@ -514,8 +544,13 @@ class WideWindow {
  private:
   using V = Vec<Scalar>;
   static constexpr int kStep = kLanes<Scalar>;
-  static constexpr int kLevels = __builtin_ctz(kStep);
   static constexpr int kUnroll = kWideUnroll;
+  // Spans are doubled in registers up to kTop.
+  static constexpr int kTop = kWideTopLanes * kStep;
+  static constexpr int kLaneLevels = __builtin_ctz(kStep);
+  static constexpr int kLevels = __builtin_ctz(kTop);
+  // Vectors that are waited for by sums of spans up to a vector, and above.
+  static constexpr int kWaiting = kLaneLevels + kWideTopLanes - 1;
   static constexpr int64_t kMaxCopies = 8;
 
   void FillWithTotal(const Scalar* values, Scalar* sums) const {
@@ -546,94 +581,113 @@ class WideWindow {
     }
   }
 
+  // The values from j on, and zeros past the end of the row.
+  TFLRN_MEMBER V FromRow(const Scalar* row, int64_t j) const {
+    if (j + kStep <= channels_) return Widen(row + j);
+    return j < channels_ ? FirstLanes(Widen(row + j), channels_ - j) : V{};
+  }
+
   // Level(span)[i] is the sum of `span` values from i on, of a row with zeros
   // on both sides. A window of the width 2 radius + 1 is put together from the
   // binary digits of that number, the largest first, so that most are read at
   // whole vectors.
-  void SumByDoubling(const Scalar* values, Scalar* sums) const {
+  void SumByDoubling(const Scalar* row, Scalar* sums) const {
     const int64_t width = 2 * radius_ + 1;
     const int64_t padded = lead_ + channels_ + radius_;
+    V last[kWaiting] = {};
+    int64_t i = 0;
+    for (; i < lead_; i += kStep) Double<1>(width, V{}, i, last);
+    for (; i < padded + kWaiting * kStep; i += kStep) {
+      Double<1>(width, FromRow(row, i - lead_), i, last);
+    }
+
     // Where the window of the first channel begins.
     const int64_t first = lead_ - radius_;
-    // Not memcpy: loads wait for stores of other sizes or places to be done.
-    Scalar* const row = Level(1) + lead_;
-    int64_t i = 0;
-    for (; i + kStep <= channels_; i += kStep) {
-      Narrow(Widen(values + i), row + i);
-    }
-    if (i < channels_) {
-      Narrow(FirstLanes(Widen(values + i), channels_ - i), row + i);
-    }
-
-    V last[kLevels] = {};
-    for (i = 0; i < padded; i += kStep) {
-      Double<1>(width, Widen(Level(1) + i), i, last);
-    }
-    for (int k = 0; k < kLevels; ++k, i += kStep) {
-      Double<1>(width, V{}, i, last);
-    }
-
+    const Scalar* parts[kLevels + kMaxCopies];
+    int count = 0;
     // The lowest digit is 1, the last value of the window.
-    for (i = 0; i < channels_; i += kStep) {
-      Narrow(Widen(Level(1) + first + width - 1 + i), sums + i);
-    }
     int64_t start = width - 1;
-    for (int span = 2; span < kStep; span *= 2) {
+    for (int span = 2; span < kTop; span *= 2) {
       if ((width & span) == 0) continue;
       start -= span;
-      Add(Level(span) + first + start, 1, span, sums);
+      parts[count++] = Level(span) + first + start;
     }
     // Spans of whole vectors are doubled in place, until few are left to add.
-    Scalar* const level = Level(kStep);
-    int64_t span = kStep;
-    int64_t copies = width / kStep;
+    Scalar* const level = Level(kTop);
+    int64_t span = kTop;
+    int64_t copies = width / kTop;
+    bool added = false;
+    const auto add = [&] {
+      Add(added ? nullptr : row, parts, count, sums);
+      added = true;
+      count = 0;
+    };
     start = 0;
     for (; copies > kMaxCopies; copies /= 2, span *= 2) {
       if (copies % 2 == 1) {
-        Add(level + first + start, 1, span, sums);
+        parts[count++] = level + first + start;
+        add();
         start += span;
       }
       for (i = start; i + 2 * span <= padded; i += kStep) {
         Narrow(Widen(level + i) + Widen(level + i + span), level + i);
       }
     }
-    Add(level + first + start, copies, span, sums);
+    for (; copies > 0; --copies, start += span) {
+      parts[count++] = level + first + start;
+    }
+    add();
   }
 
   // Takes the sums of kSpan values from the element `at` on, of which those a
   // vector before were the last, and makes longer ones in registers.
   template <int kSpan>
   TFLRN_MEMBER void Double(int64_t width, V sums, int64_t at,
-                           V (&last)[kLevels]) const {
-    if constexpr (kSpan < kStep) {
-      V& before = last[__builtin_ctz(kSpan)];
-      const V doubled = before + Shifted<kSpan>(before, sums);
-      before = sums;
-      at -= kStep;
-      if (2 * kSpan == kStep || (width & (2 * kSpan)) != 0) {
+                           V (&last)[kWaiting]) const {
+    if constexpr (kSpan < kTop) {
+      V doubled;
+      if constexpr (kSpan < kStep) {
+        V& before = last[__builtin_ctz(kSpan)];
+        doubled = before + Shifted<kSpan>(before, sums);
+        before = sums;
+        at -= kStep;
+      } else {
+        constexpr int kVectors = kSpan / kStep;
+        V* const before = last + kLaneLevels + kVectors - 1;
+        doubled = before[0] + sums;
+        for (int k = 1; k < kVectors; ++k) before[k - 1] = before[k];
+        before[kVectors - 1] = sums;
+        at -= kSpan;
+      }
+      if (2 * kSpan == kTop || (width & (2 * kSpan)) != 0) {
         Narrow(doubled, Level(2 * kSpan) + at);
       }
       Double<2 * kSpan>(width, doubled, at, last);
     }
   }
 
-  // Adds `copies` of a level, each `span` elements further on. Several vectors
-  // at a time, so that sums stay in registers.
-  void Add(const Scalar* level, int64_t copies, int64_t span,
+  // Adds the parts to the last values of the windows of `row`, or, without one,
+  // to the sums. Several vectors at a time, which stay in registers.
+  void Add(const Scalar* row, const Scalar* const* parts, int count,
            Scalar* sums) const {
     for (int64_t j = 0; j < channels_; j += kUnroll * kStep) {
       V total[kUnroll];
-      for (int k = 0; k < kUnroll; ++k) total[k] = Widen(sums + j + k * kStep);
-      const Scalar* from = level + j;
-      for (int64_t copy = 0; copy < copies; ++copy, from += span) {
-        for (int k = 0; k < kUnroll; ++k) total[k] += Widen(from + k * kStep);
+      for (int k = 0; k < kUnroll; ++k) {
+        const int64_t at = j + k * kStep;
+        total[k] =
+            row != nullptr ? FromRow(row, at + radius_) : Widen(sums + at);
+      }
+      for (int part = 0; part < count; ++part) {
+        for (int k = 0; k < kUnroll; ++k) {
+          total[k] += Widen(parts[part] + j + k * kStep);
+        }
       }
       for (int k = 0; k < kUnroll; ++k) Narrow(total[k], sums + j + k * kStep);
     }
   }
 
   Scalar* Level(int span) const {
-    return levels_ + __builtin_ctz(span) * level_size_;
+    return levels_ + (__builtin_ctz(span) - 1) * level_size_;
   }
 
   int64_t channels_;
@@ -665,9 +719,9 @@ struct LrnOp {
 
   LrnOp From(int64_t begin) const { return {x + begin, y + begin}; }
 
-  TFLRN_MEMBER void Prefetch(int64_t i) const {
-    __builtin_prefetch(x + i);
-    __builtin_prefetch(y + i, kForWriting);
+  TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
+    __builtin_prefetch(x + read);
+    __builtin_prefetch(y + write, kForWriting);
   }
 
   TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
@@ -698,11 +752,11 @@ struct LrnGradOp {
     return {dy + begin, x + begin, y + begin, dx + begin};
   }
 
-  TFLRN_MEMBER void Prefetch(int64_t i) const {
-    __builtin_prefetch(dy + i);
-    __builtin_prefetch(x + i);
-    __builtin_prefetch(y + i);
-    __builtin_prefetch(dx + i, kForWriting);
+  TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
+    __builtin_prefetch(dy + read);
+    __builtin_prefetch(x + read);
+    __builtin_prefetch(y + read);
+    __builtin_prefetch(dx + write, kForWriting);
   }
 
   TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
@@ -747,14 +801,14 @@ struct LrnGradGradOp {
             d_dy + begin, d_x + begin, d_y + begin};
   }
 
-  TFLRN_MEMBER void Prefetch(int64_t i) const {
-    __builtin_prefetch(u + i);
-    __builtin_prefetch(dy + i);
-    __builtin_prefetch(x + i);
-    __builtin_prefetch(y + i);
-    __builtin_prefetch(d_dy + i, kForWriting);
-    __builtin_prefetch(d_x + i, kForWriting);
-    __builtin_prefetch(d_y + i, kForWriting);
+  TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
+    __builtin_prefetch(u + read);
+    __builtin_prefetch(dy + read);
+    __builtin_prefetch(x + read);
+    __builtin_prefetch(y + read);
+    __builtin_prefetch(d_dy + write, kForWriting);
+    __builtin_prefetch(d_x + write, kForWriting);
+    __builtin_prefetch(d_y + write, kForWriting);
   }
 
   TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
@@ -788,11 +842,11 @@ struct LrnGradGradOp {
 
 // ---- The ways through the rows.
 
-// How far ahead memory is fetched, also the output's lines, which are about to
-// be written: bytes, and elements past the next block. The processor's own
-// prefetching does not know of the writes. LRNGrad in one pass, as above: 1.3
-// at 256 or 1024 bytes, 1.05 at 2048, 1.02 at 4096, 1.05 at 8192.
-constexpr int64_t kStreamAheadBytes = 4096;
+// How far ahead memory is fetched: bytes of all tensors together, and elements
+// past the next block. The outputs' lines too, half as far: the processor's own
+// prefetching does not know of the writes. LRNGrad in one pass, as above: 1.25
+// at 4 KiB, 1.02 at 8 and 10, 1.05 at 12, 1.11 at 16, and 1.16 without.
+constexpr int64_t kStreamAheadBytes = 10 << 10;
 constexpr int64_t kBlockAhead = 128;
 
 template <class Window, class V, size_t kValues>
@@ -809,20 +863,27 @@ TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
   for (size_t v = 0; v < kValues; ++v) sums[v] = windows[v].Sum(at, radius);
 }
 
-// All rounds in one pass, in registers: Second is a vector behind First, and
-// Finish a vector behind Second.
+// All rounds in one pass, in registers. In each step every part of the work is
+// done for a vector of its own, with what the last step made for it, so that no
+// part waits for another. One after the other for one vector they would take so
+// long that an EPYC of 2024 cannot look far enough ahead to fill the time:
+// LRNGrad of halves 27 cycles instead of 23.
 template <int kRadius, PowerPath kPath, class Op>
-void Stream(const LrnParams& params, const Op& op, int64_t rows,
+void Stream(const LrnParams& params, const Op op, int64_t rows,
             int64_t channels) {
   using Scalar = typename Op::Scalar;
   using V = Vec<Scalar>;
   using Window = TapWindow<Scalar, kRadius>;
   constexpr int kValues = Op::kValues;
-  constexpr int kLag = Op::kRounds;  // Of Finish behind First, in vectors.
+  // How many vectors a part is behind First.
+  constexpr int kFirstSum = 2, kSecond = 3, kSecondSum = 5;
+  constexpr int kFinish = Op::kRounds == 2 ? 6 : 3;
+  constexpr int kWaiting = Op::kRounds == 2 ? kFinish - kSecond : 1;
   constexpr int64_t kStep = kLanes<Scalar>;
   constexpr int64_t kSize = sizeof(*op.x);
   constexpr int64_t kVectorsPerLine =
       std::max<int64_t>(kCacheLineBytes / (kStep * kSize), 1);
+  constexpr int64_t kAhead = kStreamAheadBytes / Op::kTensors / kSize;
 
   const auto c = MakeCoefficients<Scalar>(params);
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
@@ -830,11 +891,12 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
   const int64_t whole_vectors = total / kStep;
   const int64_t vectors = (total + kStep - 1) / kStep;
   Window first_windows[kValues], second_windows[kValues];
-  V kept = {};
-  Channels<Scalar> second_at(channels), finish_at(channels);
+  V first[kValues] = {}, first_sums[kValues] = {};
+  V second[kValues] = {}, second_sums[kValues] = {};
+  V kept[kWaiting] = {};
+  Channels<Scalar> first_at(channels), second_at(channels);
 
-  // First for vector t, and the others for those before. kInside: all of them
-  // exist, and are whole.
+  // kInside: all vectors exist, and are whole.
   const auto step = [&](auto inside, int64_t t) TFLRN_LAMBDA {
     constexpr bool kInside = decltype(inside)::value;
     const auto exists = [&](int64_t vector) TFLRN_LAMBDA {
@@ -843,39 +905,39 @@ void Stream(const LrnParams& params, const Op& op, int64_t rows,
     const auto left = [&](int64_t vector) TFLRN_LAMBDA {
       return kInside ? kStep : total - vector * kStep;
     };
-    V values[kValues] = {};
-    V sums[kValues], finish_kept = {};
     if (kInside && t % kVectorsPerLine == 0) {
-      op.Prefetch(t * kStep + kStreamAheadBytes / kSize);
+      op.Prefetch(t * kStep + kAhead, t * kStep + kAhead / 2);
     }
-    if (exists(t)) op.First(t * kStep, left(t), values);
-    PutAll(values, first_windows);
+    if (const int64_t v = t - kFinish; exists(v)) {
+      op.template Finish<kPath>(c, v * kStep, left(v),
+                                Op::kRounds == 2 ? second_sums : first_sums,
+                                kept[kWaiting - 1]);
+    }
     if constexpr (Op::kRounds == 2) {
-      finish_kept = kept;
-      const int64_t second = t - 1;
-      if (exists(second)) {
-        SumAll(first_windows, second_at, radius, sums);
-        op.template Second<kPath>(c, second * kStep, left(second), sums, values,
-                                  kept);
+      PutAll(second, second_windows);
+      if (exists(t - kSecondSum)) {
+        SumAll(second_windows, second_at, radius, second_sums);
         second_at.Advance();
       }
-      PutAll(values, second_windows);
+      TFLRN_UNROLL
+      for (int k = kWaiting - 1; k > 0; --k) kept[k] = kept[k - 1];
+      if (const int64_t v = t - kSecond; exists(v)) {
+        op.template Second<kPath>(c, v * kStep, left(v), first_sums, second,
+                                  kept[0]);
+      }
     }
-    const int64_t finish = t - kLag;
-    if (exists(finish)) {
-      SumAll(Op::kRounds == 2 ? second_windows : first_windows, finish_at,
-             radius, sums);
-      op.template Finish<kPath>(c, finish * kStep, left(finish), sums,
-                                finish_kept);
-      finish_at.Advance();
+    PutAll(first, first_windows);
+    if (exists(t - kFirstSum)) {
+      SumAll(first_windows, first_at, radius, first_sums);
+      first_at.Advance();
     }
+    if (exists(t)) op.First(t * kStep, left(t), first);
   };
-  for (int64_t t = 0; t < vectors + kLag; ++t) {
-    if (t >= kLag && t < whole_vectors) {
-      step(std::true_type(), t);
-    } else {
-      step(std::false_type(), t);
+  for (int64_t t = 0; t < vectors + kFinish; ++t) {
+    if (t == kFinish) {
+      for (; t < whole_vectors; ++t) step(std::true_type(), t);
     }
+    step(std::false_type(), t);
   }
 }
 
@@ -941,7 +1003,7 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
       ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
         V of[kValues], results[kValues], kept_of = {};
         take(i, of);
-        block.Prefetch(count + kBlockAhead + i);
+        block.Prefetch(count + kBlockAhead + i, count + kBlockAhead + i);
         block.template Second<kPath>(c, i, left, of, results, kept_of);
         put(i, results);
         if (Op::kKeeps) Narrow(kept_of, kept + i);

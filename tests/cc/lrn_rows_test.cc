@@ -286,6 +286,30 @@ TEST_P(LrnRowsTest, NanAndInfinityStayInTheirWindows) {
   }
 }
 
+template <class T>
+void TestNanParameters() {
+  for (const uint32_t bits : {0x7FFFFFFFu, 0xFFFFFFFFu, 0x7F800001u}) {
+    const auto nan = BitCast<float>(bits);
+    const LrnParams all[] = {
+        {1, nan, 1, 0.75f}, {1, 2, nan, 0.5f}, {1, 2, 1, nan}};
+    for (const LrnParams& p : all) {
+      Tensor<T> x(5, 0), y(5, 0);
+      std::fill_n(x.data(), 5, Round<T>(2));
+      RunLrn<T>(p, x.data(), y.data(), 1, 5);
+      for (int j = 0; j < 5; ++j)
+        EXPECT_TRUE(std::isnan(AsDouble(y.data()[j])));
+    }
+  }
+}
+
+// Also those that would become infinity or zero where 16 bits are cut or added.
+TEST_P(LrnRowsTest, EveryNanOfAParameterMakesNan) {
+  TestNanParameters<Half>();
+  TestNanParameters<BFloat16>();
+  TestNanParameters<float>();
+  TestNanParameters<double>();
+}
+
 TEST_P(LrnRowsTest, AZeroGradientContributesNothing) {
   // The norm is 0 in the first channel and negative in the second, so that its
   // power is infinite and NaN.

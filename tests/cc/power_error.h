@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -30,9 +31,10 @@ std::vector<Scalar> Norms() {
 }
 
 // The largest error against a result in a wider type, in units of the last
-// place of the result.
-template <class Scalar, PowerPath kPath = PowerPath::kAny>
+// place of the result. V: a scalar, or a vector of it.
+template <class V, PowerPath kPath = PowerPath::kAny>
 double LargestPowerError(float beta) {
+  using Scalar = typename LaneTraits<V>::Scalar;
   const auto params = MakePowerParams<Scalar>(beta);
   double largest = 0;
   for (const Scalar norm : Norms<Scalar>()) {
@@ -40,7 +42,9 @@ double LargestPowerError(float beta) {
         std::pow(static_cast<Wide>(norm), -static_cast<Wide>(beta));
     if (exact > std::numeric_limits<Scalar>::max()) continue;
     if (exact < std::numeric_limits<Scalar>::min()) continue;
-    const Scalar result = WithPower<kPath>(norm, params).power;
+    const V power = WithPower<kPath>(Broadcast<V>(norm), params).power;
+    Scalar result;  // Of the first lane.
+    std::memcpy(&result, &power, sizeof(result));
     const auto rounded = static_cast<Scalar>(exact);
     const Wide unit =
         std::nextafter(rounded, std::numeric_limits<Scalar>::infinity()) -
