@@ -1,0 +1,340 @@
+// Vectors of the instruction set that is compiled for: what the templates of
+// cc/core need to know of them, loads and stores, and shifts of lanes. Included
+// by lrn_rows-inl.h, which says why they are the compiler's own.
+//
+//   TFLRN_VECTOR_BYTES  the size of a vector
+#ifndef TFLRN_CC_CPU_VECTORS_INL_H_
+#define TFLRN_CC_CPU_VECTORS_INL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include "cc/core/float16.h"
+#include "cc/core/lanes.h"
+#include "cc/core/types.h"
+
+namespace tflrn {
+namespace cpu {
+namespace {
+
+template <class Element, size_t kBytes>
+struct VectorOf {
+  typedef Element type __attribute__((vector_size(kBytes)));
+};
+
+// Float or double lanes: what is computed in.
+template <class Scalar>
+using Vec = typename VectorOf<Scalar, TFLRN_VECTOR_BYTES>::type;
+
+template <class Scalar>
+constexpr int kLanes = TFLRN_VECTOR_BYTES / sizeof(Scalar);
+
+}  // namespace
+}  // namespace cpu
+
+template <>
+struct LaneTraits<cpu::Vec<float>> {
+  using V = cpu::Vec<float>;
+  using Scalar = float;
+  using Int = cpu::Vec<int32_t>;
+  using Unsigned = cpu::Vec<uint32_t>;
+  TFLRN_INLINE V FromInt(Int value) {
+    return __builtin_convertvector(value, V);
+  }
+  // Intrinsics, since the language has no name for this on vectors.
+  TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
+#if TFLRN_VECTOR_BYTES == 64
+    return BitCast<V>(_mm512_fmadd_ps(BitCast<__m512>(a), BitCast<__m512>(b),
+                                      BitCast<__m512>(c)));
+#elif TFLRN_VECTOR_BYTES == 32
+    return BitCast<V>(_mm256_fmadd_ps(BitCast<__m256>(a), BitCast<__m256>(b),
+                                      BitCast<__m256>(c)));
+#elif defined(__aarch64__)
+    return BitCast<V>(vfmaq_f32(BitCast<float32x4_t>(c),
+                                BitCast<float32x4_t>(a),
+                                BitCast<float32x4_t>(b)));
+#else
+    return a * b + c;
+#endif
+  }
+#if TFLRN_VECTOR_BYTES == 64
+  static constexpr int kRootBits = 14;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(_mm512_maskz_rsqrt14_ps(0xFFFF, BitCast<__m512>(v)));
+  }
+#elif TFLRN_VECTOR_BYTES == 32
+  static constexpr int kRootBits = 11;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(_mm256_rsqrt_ps(BitCast<__m256>(v)));
+  }
+#elif defined(__aarch64__)
+  static constexpr int kRootBits = 8;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(vrsqrteq_f32(BitCast<float32x4_t>(v)));
+  }
+#else
+  static constexpr int kRootBits = 11;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(_mm_rsqrt_ps(BitCast<__m128>(v)));
+  }
+#endif
+};
+
+template <>
+struct LaneTraits<cpu::Vec<double>> {
+  using V = cpu::Vec<double>;
+  using Scalar = double;
+  using Int = cpu::Vec<int64_t>;
+  using Unsigned = cpu::Vec<uint64_t>;
+  // Only AVX-512 can convert 64-bit integers. These are small: added to the
+  // bits of 1.5 * 2^52 they are its last digits.
+  TFLRN_INLINE V FromInt(Int value) {
+    using Format = FloatFormat<double>;
+    return BitCast<V>(Int(value + Format::kRounderBits)) - Format::kRounder;
+  }
+  TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
+#if TFLRN_VECTOR_BYTES == 64
+    return BitCast<V>(_mm512_fmadd_pd(BitCast<__m512d>(a), BitCast<__m512d>(b),
+                                      BitCast<__m512d>(c)));
+#elif TFLRN_VECTOR_BYTES == 32
+    return BitCast<V>(_mm256_fmadd_pd(BitCast<__m256d>(a), BitCast<__m256d>(b),
+                                      BitCast<__m256d>(c)));
+#elif defined(__aarch64__)
+    return BitCast<V>(vfmaq_f64(BitCast<float64x2_t>(c),
+                                BitCast<float64x2_t>(a),
+                                BitCast<float64x2_t>(b)));
+#else
+    return a * b + c;
+#endif
+  }
+#if TFLRN_VECTOR_BYTES == 64
+  static constexpr int kRootBits = 14;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(_mm512_maskz_rsqrt14_pd(0xFF, BitCast<__m512d>(v)));
+  }
+#elif TFLRN_VECTOR_BYTES == 32
+  // There is none for double before AVX-512.
+  static constexpr int kRootBits = 52;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return 1.0 / BitCast<V>(_mm256_sqrt_pd(BitCast<__m256d>(v)));
+  }
+#elif defined(__aarch64__)
+  static constexpr int kRootBits = 8;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return BitCast<V>(vrsqrteq_f64(BitCast<float64x2_t>(v)));
+  }
+#else
+  static constexpr int kRootBits = 52;
+  TFLRN_INLINE V ReciprocalRootEstimate(V v) {
+    return 1.0 / BitCast<V>(_mm_sqrt_pd(BitCast<__m128d>(v)));
+  }
+#endif
+};
+
+namespace cpu {
+namespace {
+
+// ---- Loads and stores of a vector of T, computed in Scalar.
+
+using FloatVec = Vec<float>;
+using DoubleVec = Vec<double>;
+using FloatBits = Vec<uint32_t>;
+using ShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES / 2>::type;
+
+// Intrinsics, since GCC converts vectors of _Float16 lane by lane, and vectors
+// of integers by halves: 4 instructions instead of 1 to widen.
+
+TFLRN_INLINE FloatBits WidenBits(ShortVec bits) {
+#if TFLRN_VECTOR_BYTES == 64
+  // The masked form, since GCC 12 warns of the other's undefined operand.
+  return BitCast<FloatBits>(
+      _mm512_maskz_cvtepu16_epi32(0xFFFF, BitCast<__m256i>(bits)));
+#elif TFLRN_VECTOR_BYTES == 32
+  return BitCast<FloatBits>(_mm256_cvtepu16_epi32(BitCast<__m128i>(bits)));
+#else
+  return __builtin_convertvector(bits, FloatBits);
+#endif
+}
+
+// The lower halves of the lanes, of which the upper are 0.
+TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
+#if TFLRN_VECTOR_BYTES == 64
+  return BitCast<ShortVec>(
+      _mm512_maskz_cvtepi32_epi16(0xFFFF, BitCast<__m512i>(bits)));
+#elif TFLRN_VECTOR_BYTES == 32
+  const __m256i packed =
+      _mm256_packus_epi32(BitCast<__m256i>(bits), BitCast<__m256i>(bits));
+  return BitCast<ShortVec>(
+      _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+#else
+  return __builtin_convertvector(bits, ShortVec);
+#endif
+}
+
+#if TFLRN_VECTOR_BYTES == 64
+// 16 bits are moved in and out of the upper halves of lanes by a permutation,
+// in the place of two instructions.
+using FullShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES>::type;
+
+template <int... kPlace>
+TFLRN_INLINE FullShortVec LaneOfHalf(std::integer_sequence<int, kPlace...>) {
+  return FullShortVec{(kPlace / 2)...};
+}
+template <int... kPlace>
+TFLRN_INLINE FullShortVec
+UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
+  return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
+}
+using HalfPlaces = std::make_integer_sequence<int, 2 * kLanes<float>>;
+#endif
+
+TFLRN_INLINE FloatVec Widen(const BFloat16* p) {
+  ShortVec bits;
+  memcpy(&bits, p, sizeof(bits));
+#if TFLRN_VECTOR_BYTES == 64
+  const FullShortVec from = LaneOfHalf(HalfPlaces());
+  return BitCast<FloatVec>(_mm512_maskz_permutexvar_epi16(
+      0xAAAAAAAA, BitCast<__m512i>(from),
+      _mm512_castsi256_si512(BitCast<__m256i>(bits))));
+#else
+  return BFloat16BitsToFloat<FloatVec>(WidenBits(bits));
+#endif
+}
+
+// Of a NaN, the lower half is 0: it comes from 16 bits, or from the processor.
+TFLRN_INLINE void Narrow(FloatVec value, BFloat16* p) {
+  const FloatBits rounded = RoundToBFloat16(value);
+#if TFLRN_VECTOR_BYTES == 64
+  const FullShortVec from = UpperHalfOfLane(HalfPlaces());
+  const __m512i bits = _mm512_maskz_permutexvar_epi16(
+      0xFFFFFFFF, BitCast<__m512i>(from), BitCast<__m512i>(rounded));
+#else
+  const ShortVec bits = NarrowBits(rounded >> 16);
+#endif
+  memcpy(p, &bits, sizeof(ShortVec));
+}
+
+TFLRN_INLINE FloatVec Widen(const Half* p) {
+  ShortVec bits;
+  memcpy(&bits, p, sizeof(bits));
+#if TFLRN_VECTOR_BYTES == 64
+  return BitCast<FloatVec>(
+      _mm512_maskz_cvtph_ps(0xFFFF, BitCast<__m256i>(bits)));
+#elif TFLRN_VECTOR_BYTES == 32
+  return BitCast<FloatVec>(_mm256_cvtph_ps(BitCast<__m128i>(bits)));
+#else
+  return HalfBitsToFloat<FloatVec>(WidenBits(bits));
+#endif
+}
+
+TFLRN_INLINE void Narrow(FloatVec value, Half* p) {
+#if TFLRN_VECTOR_BYTES == 64
+  const auto bits = _mm512_maskz_cvtps_ph(0xFFFF, BitCast<__m512>(value),
+                                          _MM_FROUND_TO_NEAREST_INT);
+#elif TFLRN_VECTOR_BYTES == 32
+  const auto bits =
+      _mm256_cvtps_ph(BitCast<__m256>(value), _MM_FROUND_TO_NEAREST_INT);
+#else
+  const ShortVec bits = NarrowBits(FloatToHalfBits(value));
+#endif
+  memcpy(p, &bits, sizeof(bits));
+}
+
+TFLRN_INLINE FloatVec Widen(const float* p) {
+  FloatVec value;
+  memcpy(&value, p, sizeof(value));
+  return value;
+}
+
+TFLRN_INLINE void Narrow(FloatVec value, float* p) {
+  memcpy(p, &value, sizeof(value));
+}
+
+TFLRN_INLINE DoubleVec Widen(const double* p) {
+  DoubleVec value;
+  memcpy(&value, p, sizeof(value));
+  return value;
+}
+
+TFLRN_INLINE void Narrow(DoubleVec value, double* p) {
+  memcpy(p, &value, sizeof(value));
+}
+
+template <class T>
+using VecFor = Vec<typename ComputeType<T>::type>;
+
+// The first `count` lanes from p, and zeros; a whole vector if count allows.
+template <class T>
+TFLRN_INLINE VecFor<T> Load(const T* p, int64_t count) {
+  constexpr int64_t kCount = kLanes<typename ComputeType<T>::type>;
+  if (count >= kCount) return Widen(p);
+  T padded[kCount] = {};
+  for (int64_t k = 0; k < count; ++k) padded[k] = p[k];
+  return Widen(padded);
+}
+
+template <class T>
+TFLRN_INLINE void Store(VecFor<T> value, T* p, int64_t count) {
+  constexpr int64_t kCount = kLanes<typename ComputeType<T>::type>;
+  if (count >= kCount) return Narrow(value, p);
+  T padded[kCount];
+  Narrow(value, padded);
+  for (int64_t k = 0; k < count; ++k) p[k] = padded[k];
+}
+
+// ---- Two vectors that follow each other.
+
+#if TFLRN_VECTOR_BYTES == 64
+// Intrinsics, since GCC makes general permutations of these, which overwrite an
+// operand and need a register for their indices.
+template <int kShift>
+TFLRN_INLINE FloatVec ShiftedLanes(FloatVec first, FloatVec second) {
+  return BitCast<FloatVec>(_mm512_maskz_alignr_epi32(
+      0xFFFF, BitCast<__m512i>(second), BitCast<__m512i>(first), kShift));
+}
+template <int kShift>
+TFLRN_INLINE DoubleVec ShiftedLanes(DoubleVec first, DoubleVec second) {
+  return BitCast<DoubleVec>(_mm512_maskz_alignr_epi64(
+      0xFF, BitCast<__m512i>(second), BitCast<__m512i>(first), kShift));
+}
+#else
+template <int kShift, class V, int... kLane>
+TFLRN_INLINE V ShuffledLanes(V first, V second,
+                             std::integer_sequence<int, kLane...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(first, second, (kShift + kLane)...);
+#else
+  using Int = typename LaneTraits<V>::Int;
+  return __builtin_shuffle(first, second, Int{(kShift + kLane)...});
+#endif
+}
+template <int kShift, class V>
+TFLRN_INLINE V ShiftedLanes(V first, V second) {
+  using Scalar = typename LaneTraits<V>::Scalar;
+  return ShuffledLanes<kShift>(
+      first, second, std::make_integer_sequence<int, kLanes<Scalar>>());
+}
+#endif
+
+// As many lanes from kShift on, of two vectors that follow each other.
+template <int kShift, class V>
+TFLRN_INLINE V Shifted(V first, V second) {
+  if constexpr (kShift == kLanes<typename LaneTraits<V>::Scalar>) {
+    return second;
+  } else {
+    return ShiftedLanes<kShift>(first, second);
+  }
+}
+
+}  // namespace
+}  // namespace cpu
+}  // namespace tflrn
+
+#endif  // TFLRN_CC_CPU_VECTORS_INL_H_

@@ -1,0 +1,325 @@
+// Sums over the windows of channels: in registers for small ones, through
+// memory for any. Included by lrn_rows-inl.h.
+#ifndef TFLRN_CC_CPU_WINDOWS_INL_H_
+#define TFLRN_CC_CPU_WINDOWS_INL_H_
+
+#include <cstdint>
+
+#include "cc/core/lanes.h"
+#include "cc/cpu/blocking.h"
+#include "cc/cpu/vectors-inl.h"
+
+// Where the compiler would not inline by itself.
+#define TFLRN_MEMBER inline __attribute__((always_inline))
+
+namespace tflrn {
+namespace cpu {
+namespace {
+
+// Which channels the lanes of a vector are, as it moves through whole rows.
+template <class Scalar>
+class Channels {
+ public:
+  using Ints = typename LaneTraits<Vec<Scalar>>::Int;
+  using Int = typename LaneTraits<Scalar>::Int;
+
+  explicit Channels(int64_t channels)
+      : channels_(channels), step_(kLanes<Scalar> % channels) {
+    for (int k = 0; k < kLanes<Scalar>; ++k) {
+      lane_channel_[k] = static_cast<Int>(k % channels);
+    }
+  }
+
+  TFLRN_MEMBER void Advance() {
+    first_ += step_;
+    if (first_ >= channels_) first_ -= channels_;
+  }
+
+  // Whether all the windows of this radius lie inside the row.
+  TFLRN_MEMBER bool Inside(int64_t radius) const {
+    return first_ >= radius && first_ + kLanes<Scalar> - 1 + radius < channels_;
+  }
+
+  // Whether rows end where vectors do; then, whether this is a row's first or
+  // last.
+  TFLRN_MEMBER bool WholeVectors() const {
+    return channels_ % kLanes<Scalar> == 0;
+  }
+  TFLRN_MEMBER bool FirstOfRow() const { return first_ == 0; }
+  TFLRN_MEMBER bool LastOfRow() const {
+    return first_ == channels_ - kLanes<Scalar>;
+  }
+
+  // Of each lane: whether its row has a channel `distance` before or after.
+  TFLRN_MEMBER Ints HasBefore(int64_t distance) const {
+    return Numbers() >= static_cast<Int>(distance);
+  }
+  TFLRN_MEMBER Ints HasAfter(int64_t distance) const {
+    return Numbers() < static_cast<Int>(channels_ - distance);
+  }
+
+ private:
+  TFLRN_MEMBER Ints Numbers() const {
+    const Int count = static_cast<Int>(channels_);
+    const Ints shifted = lane_channel_ + static_cast<Int>(first_);
+    return shifted >= count ? shifted - count : shifted;
+  }
+
+  int64_t channels_;
+  int64_t step_;
+  int64_t first_ = 0;  // The channel of the first lane.
+  Ints lane_channel_;  // The channels if that one is 0.
+};
+
+// ---- Window sums in registers, for a radius up to the lanes of a vector.
+
+// A vector between its neighbours, and the sums over its windows. kRadius is
+// the radius, or kAnyTapRadius.
+constexpr int kAnyTapRadius = -1;
+
+template <class Scalar, int kRadius>
+class TapWindow {
+ public:
+  using V = Vec<Scalar>;
+
+  // The vector that was put last becomes the middle one.
+  TFLRN_MEMBER void Put(V next) {
+    before_ = middle_;
+    middle_ = after_;
+    after_ = next;
+  }
+
+  // `at`: the middle vector's channels. radius: kRadius, or any.
+  TFLRN_MEMBER V Sum(const Channels<Scalar>& at, int64_t radius) const {
+    if (kRadius != kAnyTapRadius) radius = kRadius;
+    if (at.WholeVectors()) {
+      return AddAll<1>(at.FirstOfRow() ? V{} : before_,
+                       at.LastOfRow() ? V{} : after_, radius, middle_);
+    }
+    if (at.Inside(radius)) return AddAll<1>(before_, after_, radius, middle_);
+    return AddOwn<1>(at, radius, middle_);
+  }
+
+ private:
+  static constexpr int kMaxRadius =
+      kRadius == kAnyTapRadius ? kLanes<Scalar> : kRadius;
+
+  template <int kDistance>
+  TFLRN_MEMBER V AddAll(V before, V after, int64_t radius, V sum) const {
+    if constexpr (kDistance > kMaxRadius) {
+      return sum;
+    } else {
+      if (kDistance > radius) return sum;
+      sum += Shifted<kLanes<Scalar> - kDistance>(before, middle_) +
+             Shifted<kDistance>(middle_, after);
+      return AddAll<kDistance + 1>(before, after, radius, sum);
+    }
+  }
+
+  // Without the neighbours that belong to other rows.
+  template <int kDistance>
+  TFLRN_MEMBER V AddOwn(const Channels<Scalar>& at, int64_t radius,
+                        V sum) const {
+    if constexpr (kDistance > kMaxRadius) {
+      return sum;
+    } else {
+      if (kDistance > radius) return sum;
+      const V before = Shifted<kLanes<Scalar> - kDistance>(before_, middle_);
+      const V after = Shifted<kDistance>(middle_, after_);
+      sum += (at.HasBefore(kDistance) ? before : V{}) +
+             (at.HasAfter(kDistance) ? after : V{});
+      return AddOwn<kDistance + 1>(at, radius, sum);
+    }
+  }
+
+  V before_ = {}, middle_ = {}, after_ = {};
+};
+
+// ---- Window sums through memory, for any radius.
+
+// From a buffer of rows into another. Only additions: a running sum that
+// subtracts what leaves the window would lose small values beside large ones,
+// and spread infinities and NaNs past the window.
+template <class Scalar>
+class WideWindow {
+ public:
+  // work: WideBufferElements.
+  WideWindow(int64_t channels, int64_t radius, Scalar* work)
+      : channels_(channels),
+        radius_(radius),
+        lead_((radius + kStep - 1) / kStep * kStep),
+        level_size_(WideLevelElements(channels, radius)),
+        levels_(work + kLevelMargin) {}
+
+  // Reads and writes up to kWideUnroll vectors past the end of the buffers.
+  void Sum(const Scalar* values, Scalar* sums, int64_t count) const {
+    for (int64_t row = 0; row < count; row += channels_) {
+      if (radius_ >= channels_ - 1) {
+        FillWithTotal(values + row, sums + row);
+      } else {
+        SumByDoubling(values + row, sums + row);
+      }
+    }
+  }
+
+ private:
+  using V = Vec<Scalar>;
+  static constexpr int kStep = kLanes<Scalar>;
+  static constexpr int kUnroll = kWideUnroll;
+  // Spans are doubled in registers up to kTop.
+  static constexpr int kTop = kWideTopLanes * kStep;
+  static constexpr int kLaneLevels = __builtin_ctz(kStep);
+  static constexpr int kLevels = __builtin_ctz(kTop);
+  // Vectors that are waited for by sums of spans up to a vector, and above.
+  static constexpr int kWaiting = kLaneLevels + kWideTopLanes - 1;
+  static constexpr int64_t kMaxCopies = 8;
+
+  void FillWithTotal(const Scalar* values, Scalar* sums) const {
+    V partial = {};
+    int64_t j = 0;
+    for (; j + kStep <= channels_; j += kStep) partial += Widen(values + j);
+    if (j < channels_) partial += FirstLanes(Widen(values + j), channels_ - j);
+    const V total = AddLanes<kStep / 2>(partial);
+    for (j = 0; j < channels_; j += kStep) Narrow(total, sums + j);
+  }
+
+  // Zeros in the place of the others, whatever they are.
+  static V FirstLanes(V value, int64_t count) {
+    using Ints = typename LaneTraits<V>::Int;
+    Ints lane;
+    for (int k = 0; k < kStep; ++k) lane[k] = k;
+    return lane < static_cast<typename LaneTraits<Scalar>::Int>(count) ? value
+                                                                       : V{};
+  }
+
+  // Adds lanes that are kShift, kShift / 2, ..., 1 apart: all become the total.
+  template <int kShift>
+  static V AddLanes(V sum) {
+    if constexpr (kShift == 0) {
+      return sum;
+    } else {
+      return AddLanes<kShift / 2>(sum + Shifted<kShift>(sum, sum));
+    }
+  }
+
+  // The values from j on, and zeros past the end of the row.
+  TFLRN_MEMBER V FromRow(const Scalar* row, int64_t j) const {
+    if (j + kStep <= channels_) return Widen(row + j);
+    return j < channels_ ? FirstLanes(Widen(row + j), channels_ - j) : V{};
+  }
+
+  // Level(span)[i] is the sum of `span` values from i on, of a row with zeros
+  // on both sides. A window of the width 2 radius + 1 is put together from the
+  // binary digits of that number, the largest first, so that most are read at
+  // whole vectors.
+  void SumByDoubling(const Scalar* row, Scalar* sums) const {
+    const int64_t width = 2 * radius_ + 1;
+    const int64_t padded = lead_ + channels_ + radius_;
+    V last[kWaiting] = {};
+    int64_t i = 0;
+    for (; i < lead_; i += kStep) Double<1>(width, V{}, i, last);
+    for (; i < padded + kWaiting * kStep; i += kStep) {
+      Double<1>(width, FromRow(row, i - lead_), i, last);
+    }
+
+    // Where the window of the first channel begins.
+    const int64_t first = lead_ - radius_;
+    const Scalar* parts[kLevels + kMaxCopies];
+    int count = 0;
+    // The lowest digit is 1, the last value of the window.
+    int64_t start = width - 1;
+    for (int span = 2; span < kTop; span *= 2) {
+      if ((width & span) == 0) continue;
+      start -= span;
+      parts[count++] = Level(span) + first + start;
+    }
+    // Spans of whole vectors are doubled in place, until few are left to add.
+    Scalar* const level = Level(kTop);
+    int64_t span = kTop;
+    int64_t copies = width / kTop;
+    bool added = false;
+    const auto add = [&] {
+      Add(added ? nullptr : row, parts, count, sums);
+      added = true;
+      count = 0;
+    };
+    start = 0;
+    for (; copies > kMaxCopies; copies /= 2, span *= 2) {
+      if (copies % 2 == 1) {
+        parts[count++] = level + first + start;
+        add();
+        start += span;
+      }
+      for (i = start; i + 2 * span <= padded; i += kStep) {
+        Narrow(Widen(level + i) + Widen(level + i + span), level + i);
+      }
+    }
+    for (; copies > 0; --copies, start += span) {
+      parts[count++] = level + first + start;
+    }
+    add();
+  }
+
+  // Takes the sums of kSpan values from the element `at` on, of which those a
+  // vector before were the last, and makes longer ones in registers.
+  template <int kSpan>
+  TFLRN_MEMBER void Double(int64_t width, V sums, int64_t at,
+                           V (&last)[kWaiting]) const {
+    if constexpr (kSpan < kTop) {
+      V doubled;
+      if constexpr (kSpan < kStep) {
+        V& before = last[__builtin_ctz(kSpan)];
+        doubled = before + Shifted<kSpan>(before, sums);
+        before = sums;
+        at -= kStep;
+      } else {
+        constexpr int kVectors = kSpan / kStep;
+        V* const before = last + kLaneLevels + kVectors - 1;
+        doubled = before[0] + sums;
+        for (int k = 1; k < kVectors; ++k) before[k - 1] = before[k];
+        before[kVectors - 1] = sums;
+        at -= kSpan;
+      }
+      if (2 * kSpan == kTop || (width & (2 * kSpan)) != 0) {
+        Narrow(doubled, Level(2 * kSpan) + at);
+      }
+      Double<2 * kSpan>(width, doubled, at, last);
+    }
+  }
+
+  // Adds the parts to the last values of the windows of `row`, or, without one,
+  // to the sums. Several vectors at a time, which stay in registers.
+  void Add(const Scalar* row, const Scalar* const* parts, int count,
+           Scalar* sums) const {
+    for (int64_t j = 0; j < channels_; j += kUnroll * kStep) {
+      V total[kUnroll];
+      for (int k = 0; k < kUnroll; ++k) {
+        const int64_t at = j + k * kStep;
+        total[k] =
+            row != nullptr ? FromRow(row, at + radius_) : Widen(sums + at);
+      }
+      for (int part = 0; part < count; ++part) {
+        for (int k = 0; k < kUnroll; ++k) {
+          total[k] += Widen(parts[part] + j + k * kStep);
+        }
+      }
+      for (int k = 0; k < kUnroll; ++k) Narrow(total[k], sums + j + k * kStep);
+    }
+  }
+
+  Scalar* Level(int span) const {
+    return levels_ + (__builtin_ctz(span) - 1) * level_size_;
+  }
+
+  int64_t channels_;
+  int64_t radius_;
+  int64_t lead_;  // Zeros before a row: the radius, and up to a whole vector.
+  int64_t level_size_;
+  Scalar* levels_;
+};
+
+}  // namespace
+}  // namespace cpu
+}  // namespace tflrn
+
+#endif  // TFLRN_CC_CPU_WINDOWS_INL_H_
