@@ -260,8 +260,9 @@ class WideWindow {
     add();
   }
 
-  // Takes the sums of kSpan values from the element `at` on, of which those a
-  // vector before were the last, and makes longer ones in registers.
+  // Takes the sums of kSpan values from the element `at` on, vector after
+  // vector, and makes longer ones of them and of those before, which wait in
+  // `last`.
   template <int kSpan>
   TFLRN_MEMBER void Double(int64_t width, V sums, int64_t at,
                            V (&last)[kWaiting]) const {
