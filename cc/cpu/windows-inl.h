@@ -218,7 +218,8 @@ class WideWindow {
     V last[kWaiting] = {};
     int64_t i = 0;
     for (; i < lead_; i += kStep) Double<1>(width, V{}, i, last);
-    for (; i < padded + kWaiting * kStep; i += kStep) {
+    // Of each span, the last part of a window ends where the zeros do.
+    for (; i < padded + (kLaneLevels - 1) * kStep; i += kStep) {
       Double<1>(width, FromRow(row, i - lead_), i, last);
     }
 
