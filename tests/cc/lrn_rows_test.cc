@@ -286,6 +286,40 @@ TEST_P(LrnRowsTest, NanAndInfinityStayInTheirWindows) {
   }
 }
 
+// Of small integers, whose sums are exact: every radius, so that windows of all
+// binary digits meet all places in a vector.
+template <class T>
+void TestEveryRadius() {
+  constexpr int64_t kRows = 3;
+  for (const int64_t channels : {5, 17, 33, 64, 100, 300}) {
+    for (int64_t radius = 1; radius <= std::min<int64_t>(channels, 150);
+         ++radius) {
+      const LrnParams p{radius, 1, 1, -1};  // y = x (1 + sum x^2)
+      Tensor<T> x(kRows * channels, 0), y(kRows * channels, 0);
+      std::vector<int64_t> sums = {0};  // Of the squares before each element.
+      for (int64_t i = 0; i < x.size(); ++i) {
+        const int64_t value = 1 + (i * i + radius) % 3;
+        x.data()[i] = static_cast<T>(value);
+        sums.push_back(sums.back() + value * value);
+      }
+      RunLrn<T>(p, x.data(), y.data(), kRows, channels);
+      for (int64_t i = 0; i < x.size(); ++i) {
+        const int64_t row = i - i % channels;
+        const int64_t begin = std::max(row, i - radius);
+        const int64_t end = std::min(row + channels, i + radius + 1);
+        const auto norm = static_cast<double>(1 + sums[end] - sums[begin]);
+        ASSERT_NEAR(y.data()[i] / x.data()[i], norm, 1e-6 * norm)
+            << channels << " channels, radius " << radius << ", element " << i;
+      }
+    }
+  }
+}
+
+TEST_P(LrnRowsTest, EveryRadiusHasItsWindows) {
+  TestEveryRadius<float>();
+  TestEveryRadius<double>();
+}
+
 template <class T>
 void TestNanParameters() {
   for (const uint32_t bits : {0x7FFFFFFFu, 0xFFFFFFFFu, 0x7F800001u}) {
