@@ -199,6 +199,10 @@ Range<Scalar> PowerRange(const Range<Scalar>& norm, float beta) {
   // double is wide enough for float's power, and ten times as fast.
   using Exact = std::conditional_t<std::is_same_v<Scalar, float>, double, Wide>;
   const auto power = [exponent](Wide value) -> Wide {
+    if (std::isinf(value)) {  // glibc's powl(-infinity, -0x1p63) is infinity.
+      return std::pow(static_cast<double>(value),
+                      static_cast<double>(exponent));
+    }
     return std::pow(static_cast<Exact>(value), static_cast<Exact>(exponent));
   };
   const Wide a = power(norm.lo), b = power(norm.hi);
