@@ -263,7 +263,7 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
   using V = Vec<Scalar>;
   using Window = TapWindow<Scalar, kRadius>;
   constexpr int kValues = Op::kValues;
-  // How many vectors a part is behind First.
+  // How many vectors a part is behind First. A sum needs the vector after.
   constexpr int kFirstSum = 2, kSecond = 3, kSecondSum = 5;
   constexpr int kFinish = Op::kRounds == 2 ? 6 : 3;
   constexpr int kWaiting = Op::kRounds == 2 ? kFinish - kSecond : 1;

@@ -211,8 +211,8 @@ TEST_P(LrnRowsTest, BFloat16IsTheFormulas) { TestSizes<BFloat16>(); }
 TEST_P(LrnRowsTest, FloatIsTheFormulas) { TestSizes<float>(); }
 TEST_P(LrnRowsTest, DoubleIsTheFormulas) { TestSizes<double>(); }
 
-// What Newton's method makes of the processor's estimate of a root, over the
-// range of float in which dy y / norm is in it too.
+// What is made of the processor's estimates of roots, over the range of float
+// in which dy y / norm is in it too.
 template <class T>
 void TestRoots() {
   std::mt19937 random(11);
