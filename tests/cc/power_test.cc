@@ -71,8 +71,9 @@ void TestSpecialValues() {
                            3,
                            Limits::max(),
                            Limits::infinity()};
-  const float betas[] = {0,  0.5f, 0.75f, 1,  2,      3,     1.5f,   -0.5f,
-                         -1, -2,   -3,    40, 300.5f, 1e30f, -1e30f, 1e-30f};
+  const float betas[] = {0,      0.5f,  0.75f,  1,      2,       3,
+                         1.5f,   -0.5f, -1,     -2,     -3,      40,
+                         300.5f, 1e30f, -1e30f, 1e-30f, 0x1p63f, -0x1p63f};
   for (const Scalar value : values) {
     for (const float beta : betas) {
       ExpectMeansPow(value, beta);
