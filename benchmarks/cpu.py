@@ -8,9 +8,9 @@ Other options are Google Benchmark's. Times are of the thread, which stand still
 the system lets others use the core. The figures in comments come from:
 
     cc/core/power.h        --benchmark_filter='Power|Roots': cycles, largest_ulp
-    cc/cpu/lrn_rows.cc     --benchmark_filter=/float/avx2/cached/: cycles
+    cc/cpu/lrn_rows.cc     --benchmark_filter=/float/avx512/cached/: cycles
     cc/cpu/lrn_rows-inl.h  --benchmark_filter=/float/avx512/memory: times_memory;
-                           also with --set kStreamAheadBytes=1024, or, without any
+                           also with --set 'kStreamAheadBytes=4 << 10', or, without any
                            prefetching, with CXXFLAGS='-D__builtin_prefetch(...)='
 
 --set compiles copies of cc/cpu and cc/core in which a constant has another value.

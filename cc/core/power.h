@@ -12,9 +12,9 @@
 // place of 37, and on an EPYC with AVX-512 4.3 cycles in the place of 18. Roots
 // and divisions by the processor's divider would take 12.
 //
-// Largest error seen against C's pow: by polynomials, for seven beta from -0.5
-// to 2, 2.0 ulp for float and 1.9 for double; by roots 1.6 ulp, and 2.4 without
-// fused multiply-adds. tests/cc/power_test.cc holds them to 2, 3 and 3 eps.
+// Largest error seen against C's pow there: by polynomials, for seven beta from
+// -0.5 to 2, 1.8 ulp for float and 1.6 for double; by roots 1.5 ulp.
+// tests/cc/power_test.cc holds them to 2, 3 and 3 eps.
 #ifndef TFLRN_CC_CORE_POWER_H_
 #define TFLRN_CC_CORE_POWER_H_
 

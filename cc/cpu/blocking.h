@@ -70,7 +70,8 @@ inline int64_t BufferElements(int64_t channels) {
 }
 
 // Elements before and after each of the buffers in which WideWindow doubles: it
-// starts and stops as many vectors early and late as wait in its registers.
+// starts to write as many vectors early as wait in its registers, and stops
+// later than it needs by fewer.
 constexpr int64_t kLevelMargin = 8 * kMaxLanes;
 
 // The elements of such a buffer: a row with a radius of zeros on both sides.
@@ -82,7 +83,8 @@ inline int64_t WideLevelElements(int64_t channels, int64_t radius) {
 
 // One buffer for each doubling in registers.
 inline int64_t WideBufferElements(int64_t channels, int64_t radius) {
-  return 6 * WideLevelElements(channels, radius);
+  return __builtin_ctz(kWideTopLanes * kMaxLanes) *
+         WideLevelElements(channels, radius);
 }
 
 // Buffers of BufferElements that an op uses at most.

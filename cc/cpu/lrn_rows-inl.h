@@ -232,8 +232,8 @@ struct LrnGradGradOp {
 
 // How far ahead memory is fetched: bytes of all tensors together, and elements
 // past the next block. The outputs' lines too, half as far: the processor's own
-// prefetching does not know of the writes. LRNGrad in one pass, as above: 1.25
-// at 4 KiB, 1.02 at 8 and 10, 1.05 at 12, 1.11 at 16, and 1.16 without.
+// prefetching does not know of the writes. LRNGrad in one pass, as above: 1.18
+// at 4 KiB, 0.99 at 10, 1.06 at 16, and 1.14 without.
 constexpr int64_t kStreamAheadBytes = 10 << 10;
 constexpr int64_t kBlockAhead = 128;
 
@@ -254,8 +254,7 @@ TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
 // All rounds in one pass, in registers. In each step every part of the work is
 // done for a vector of its own, with what the last step made for it, so that no
 // part waits for another. One after the other for one vector they would take so
-// long that an EPYC of 2024 cannot look far enough ahead to fill the time:
-// LRNGrad of halves 27 cycles instead of 23.
+// long that an EPYC of 2024 cannot look far enough ahead to fill the time.
 template <int kRadius, PowerPath kPath, class Op>
 void Stream(const LrnParams& params, const Op op, int64_t rows,
             int64_t channels) {

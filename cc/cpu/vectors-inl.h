@@ -151,12 +151,11 @@ using ShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES / 2>::type;
 // Intrinsics, since GCC converts vectors of _Float16 lane by lane, and vectors
 // of integers by halves: 4 instructions instead of 1 to widen.
 
+// Not for AVX-512, which has better for both types. Its masked forms are used
+// since GCC 12 warns of the others' undefined operands.
+#if TFLRN_VECTOR_BYTES != 64
 TFLRN_INLINE FloatBits WidenBits(ShortVec bits) {
-#if TFLRN_VECTOR_BYTES == 64
-  // The masked form, since GCC 12 warns of the other's undefined operand.
-  return BitCast<FloatBits>(
-      _mm512_maskz_cvtepu16_epi32(0xFFFF, BitCast<__m256i>(bits)));
-#elif TFLRN_VECTOR_BYTES == 32
+#if TFLRN_VECTOR_BYTES == 32
   return BitCast<FloatBits>(_mm256_cvtepu16_epi32(BitCast<__m128i>(bits)));
 #else
   return __builtin_convertvector(bits, FloatBits);
@@ -165,10 +164,7 @@ TFLRN_INLINE FloatBits WidenBits(ShortVec bits) {
 
 // The lower halves of the lanes, of which the upper are 0.
 TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
-#if TFLRN_VECTOR_BYTES == 64
-  return BitCast<ShortVec>(
-      _mm512_maskz_cvtepi32_epi16(0xFFFF, BitCast<__m512i>(bits)));
-#elif TFLRN_VECTOR_BYTES == 32
+#if TFLRN_VECTOR_BYTES == 32
   const __m256i packed =
       _mm256_packus_epi32(BitCast<__m256i>(bits), BitCast<__m256i>(bits));
   return BitCast<ShortVec>(
@@ -177,8 +173,7 @@ TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
   return __builtin_convertvector(bits, ShortVec);
 #endif
 }
-
-#if TFLRN_VECTOR_BYTES == 64
+#else
 // 16 bits are moved in and out of the upper halves of lanes by a permutation,
 // in the place of two instructions.
 using FullShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES>::type;
@@ -193,7 +188,7 @@ UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
   return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
 }
 using HalfPlaces = std::make_integer_sequence<int, 2 * kLanes<float>>;
-#endif
+#endif  // TFLRN_VECTOR_BYTES != 64
 
 TFLRN_INLINE FloatVec Widen(const BFloat16* p) {
   ShortVec bits;
