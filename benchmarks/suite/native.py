@@ -52,8 +52,10 @@ def compile_file(
     suffix = ".so" if libraries else ".o"
     output = BUILD / f"{source.stem}-{digest.hexdigest()[:12]}{suffix}"
     if not output.exists():
-        run([*command, "-o", f"{output}.new"])
-        Path(f"{output}.new").rename(output)
+        # Under a name of this process: another may compile the same file.
+        unfinished = output.with_name(f"{output.name}.{os.getpid()}")
+        run([*command, "-o", str(unfinished)])
+        unfinished.rename(output)
     return output
 
 
