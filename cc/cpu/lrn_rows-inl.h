@@ -15,7 +15,7 @@
 // that pip could not install it; std::experimental::simd has no Clang support
 // to rely on.
 //
-// Up to a radius of a vector's lanes, a kernel is one pass through the tensors,
+// With small windows (HasTapWindow) a kernel is one pass through the tensors,
 // which are seen as flat arrays of vectors. Window sums are made in registers,
 // from a vector and its neighbours: a vector's norms are made after the squares
 // of the next one, and its results after the next one's terms. The number of
@@ -348,6 +348,7 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
   using Scalar = typename Op::Scalar;
   using V = Vec<Scalar>;
   constexpr int kValues = Op::kValues;
+  constexpr int64_t kLine = kCacheLineBytes / sizeof(*op.x);
 
   const auto c = MakeCoefficients<Scalar>(params);
   const int64_t buffer_size = BufferElements(channels);
@@ -377,11 +378,22 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
     const auto take = [&](int64_t i, V(&of)[kValues]) TFLRN_LAMBDA {
       for (int v = 0; v < kValues; ++v) of[v] = Widen(sums[v] + i);
     };
+    // In an op of two rounds each pass through the block fetches a part of the
+    // next one, so that memory works all the time: LRNGrad at radius 64 takes
+    // 1.5 times as long as a loop that only moves the bytes, and 1.8 if the
+    // second pass fetches all. An op of one round is faster without.
+    int64_t ahead = count + kBlockAhead;
+    const auto fetch = [&](int64_t i, int64_t one_of) TFLRN_LAMBDA {
+      if (Op::kRounds == 1 || i % (one_of * kLine) != 0) return;
+      block.Prefetch(ahead, ahead);
+      ahead += kLine;
+    };
     const auto sum = [&] {
       for (int v = 0; v < kValues; ++v) window.Sum(values[v], sums[v], count);
     };
     ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
       V of[kValues];
+      fetch(i, 4);
       block.First(i, left, of);
       put(i, of);
     });
@@ -390,7 +402,7 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
       ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
         V of[kValues], results[kValues], kept_of = {};
         take(i, of);
-        block.Prefetch(count + kBlockAhead + i, count + kBlockAhead + i);
+        fetch(i, 2);
         block.template Second<kPath>(c, i, left, of, results, kept_of);
         put(i, results);
         if (Op::kKeeps) Narrow(kept_of, kept + i);
@@ -401,6 +413,7 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
       V of[kValues];
       take(i, of);
       const V kept_of = Op::kKeeps ? Widen(kept + i) : V{};
+      fetch(i, 4);
       block.template Finish<kPath>(c, i, left, of, kept_of);
     });
   }

@@ -3,6 +3,7 @@
 #ifndef TFLRN_CC_CPU_WINDOWS_INL_H_
 #define TFLRN_CC_CPU_WINDOWS_INL_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cc/core/lanes.h"
@@ -71,7 +72,7 @@ class Channels {
   Ints lane_channel_;  // The channels if that one is 0.
 };
 
-// ---- Window sums in registers, for a radius up to the lanes of a vector.
+// ---- Window sums in registers, for small radii (HasTapWindow).
 
 // A vector between its neighbours, and the sums over its windows. kRadius is
 // the radius, or kAnyTapRadius.
@@ -102,7 +103,9 @@ class TapWindow {
 
  private:
   static constexpr int kMaxRadius =
-      kRadius == kAnyTapRadius ? kLanes<Scalar> : kRadius;
+      kRadius == kAnyTapRadius
+          ? std::min<int64_t>(kLanes<Scalar>, kMaxTapRadius)
+          : kRadius;
 
   template <int kDistance>
   TFLRN_MEMBER V AddAll(V before, V after, int64_t radius, V sum) const {
@@ -174,6 +177,54 @@ class WideWindow {
   static constexpr int kWaiting = kLaneLevels + kWideTopLanes - 1;
   static constexpr int64_t kMaxCopies = 8;
 
+  // Takes the vectors of a padded row, one after the other, and writes the sums
+  // of spans of 2, 4, ..., kTop values.
+  class Doubler {
+   public:
+    // How far the sums of the longest spans are behind the values.
+    static constexpr int64_t kDelay = kLaneLevels * kStep + kTop - kStep;
+
+    TFLRN_MEMBER Doubler(Scalar* levels, int64_t level_size, int64_t width)
+        : at_(levels), level_size_(level_size), width_(width) {}
+
+    TFLRN_MEMBER void Put(V values) {
+      Double<1>(values, at_);
+      at_ += kStep;
+    }
+
+   private:
+    // Takes the sums of kSpan values from the element `at` on, and makes longer
+    // ones of them and of those before, which wait in last_.
+    template <int kSpan>
+    TFLRN_MEMBER void Double(V sums, Scalar* at) {
+      if constexpr (kSpan < kTop) {
+        V doubled;
+        if constexpr (kSpan < kStep) {
+          V& before = last_[__builtin_ctz(kSpan)];
+          doubled = before + Shifted<kSpan>(before, sums);
+          before = sums;
+          at -= kStep;
+        } else {
+          constexpr int kVectors = kSpan / kStep;
+          V* const before = last_ + kLaneLevels + kVectors - 1;
+          doubled = before[0] + sums;
+          for (int k = 1; k < kVectors; ++k) before[k - 1] = before[k];
+          before[kVectors - 1] = sums;
+          at -= kSpan;
+        }
+        if (2 * kSpan == kTop || (width_ & (2 * kSpan)) != 0) {
+          Narrow(doubled, at + __builtin_ctz(kSpan) * level_size_);
+        }
+        Double<2 * kSpan>(doubled, at);
+      }
+    }
+
+    Scalar* at_;
+    int64_t level_size_;
+    int64_t width_;
+    V last_[kWaiting] = {};
+  };
+
   void FillWithTotal(const Scalar* values, Scalar* sums) const {
     V partial = {};
     int64_t j = 0;
@@ -215,13 +266,20 @@ class WideWindow {
   void SumByDoubling(const Scalar* row, Scalar* sums) const {
     const int64_t width = 2 * radius_ + 1;
     const int64_t padded = lead_ + channels_ + radius_;
-    V last[kWaiting] = {};
-    int64_t i = 0;
-    for (; i < lead_; i += kStep) Double<1>(width, V{}, i, last);
-    // Of each span, the last part of a window ends where the zeros do.
-    for (; i < padded + (kLaneLevels - 1) * kStep; i += kStep) {
-      Double<1>(width, FromRow(row, i - lead_), i, last);
+    // What the first zeros make is not read: of the longest spans it lies
+    // before the buffer, of a shorter one before the windows that end with it.
+    int64_t i = std::min(lead_, Doubler::kDelay);
+    Doubler doubler(levels_ + i, level_size_, width);
+    for (; i < lead_; i += kStep) doubler.Put(V{});
+    int64_t j = 0;
+    for (; j + kStep <= channels_; j += kStep) doubler.Put(Widen(row + j));
+    if (j < channels_) {
+      doubler.Put(FirstLanes(Widen(row + j), channels_ - j));
+      j += kStep;
     }
+    // Of each span, the last part of a window ends where the zeros do.
+    const int64_t end = channels_ + radius_ + (kLaneLevels - 1) * kStep;
+    for (; j < end; j += kStep) doubler.Put(V{});
 
     // Where the window of the first channel begins.
     const int64_t first = lead_ - radius_;
@@ -261,44 +319,18 @@ class WideWindow {
     add();
   }
 
-  // Takes the sums of kSpan values from the element `at` on, vector after
-  // vector, and makes longer ones of them and of those before, which wait in
-  // `last`.
-  template <int kSpan>
-  TFLRN_MEMBER void Double(int64_t width, V sums, int64_t at,
-                           V (&last)[kWaiting]) const {
-    if constexpr (kSpan < kTop) {
-      V doubled;
-      if constexpr (kSpan < kStep) {
-        V& before = last[__builtin_ctz(kSpan)];
-        doubled = before + Shifted<kSpan>(before, sums);
-        before = sums;
-        at -= kStep;
-      } else {
-        constexpr int kVectors = kSpan / kStep;
-        V* const before = last + kLaneLevels + kVectors - 1;
-        doubled = before[0] + sums;
-        for (int k = 1; k < kVectors; ++k) before[k - 1] = before[k];
-        before[kVectors - 1] = sums;
-        at -= kSpan;
-      }
-      if (2 * kSpan == kTop || (width & (2 * kSpan)) != 0) {
-        Narrow(doubled, Level(2 * kSpan) + at);
-      }
-      Double<2 * kSpan>(width, doubled, at, last);
-    }
-  }
-
   // Adds the parts to the last values of the windows of `row`, or, without one,
   // to the sums. Several vectors at a time, which stay in registers.
   void Add(const Scalar* row, const Scalar* const* parts, int count,
            Scalar* sums) const {
     for (int64_t j = 0; j < channels_; j += kUnroll * kStep) {
       V total[kUnroll];
+      const bool inside = j + kUnroll * kStep + radius_ <= channels_;
       for (int k = 0; k < kUnroll; ++k) {
         const int64_t at = j + k * kStep;
-        total[k] =
-            row != nullptr ? FromRow(row, at + radius_) : Widen(sums + at);
+        total[k] = row == nullptr ? Widen(sums + at)
+                   : inside       ? Widen(row + at + radius_)
+                                  : FromRow(row, at + radius_);
       }
       for (int part = 0; part < count; ++part) {
         for (int k = 0; k < kUnroll; ++k) {
