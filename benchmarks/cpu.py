@@ -8,6 +8,8 @@ Other options are Google Benchmark's. Times are of the thread, which stand still
 the system lets others use the core. The figures in comments come from:
 
     cc/core/power.h        --benchmark_filter='Power|Roots': cycles, largest_ulp
+    cc/cpu/blocking.h      --benchmark_filter=/float/avx512/memory_r11: times_memory;
+                           also with --set kMaxTapRadius=10
     cc/cpu/lrn_rows.cc     --benchmark_filter=/float/avx512/cached/: cycles
     cc/cpu/lrn_rows-inl.h  --benchmark_filter=/float/avx512/memory: times_memory;
                            also with --set 'kStreamAheadBytes=4 << 10', or, without any

@@ -1,7 +1,7 @@
 """Measures LRN and its gradients: ours, TensorFlow's, PyTorch's and oneDNN's.
 
     pip install '.[tensorflow,bench]'
-    python benchmarks/run.py              # all: about 8 minutes on two cores
+    python benchmarks/run.py              # all: about 5 minutes on two cores
     python benchmarks/run.py --quick      # small shapes, few rounds: under a minute,
                                           # without the training steps
     python benchmarks/run.py --only layers --only types

@@ -1,4 +1,4 @@
-"""Local Response Normalization's gradient for TensorFlow, as fast as memory allows.
+"""Local Response Normalization and its gradients for TensorFlow.
 
     import tensorflow_lrn_grad as tlg
 

@@ -53,9 +53,10 @@ def lrn(
     Raises:
       tf.errors.InvalidArgumentError: `input` has not 4 dimensions, `depth_radius`
         is negative, or one of `bias`, `alpha` and `beta` is NaN or infinite.
-        In a graph that is being built, ValueError where the shape is known.
+        In a graph that is being built, ValueError for an attribute, and for a
+        shape that is known.
       TypeError: `input` has another type, or cannot be made a tensor, or
-        `depth_radius` is no integer.
+        `depth_radius` is no integer, or another attribute no number.
       ValueError: `depth_radius` takes more than 64 bits.
     """
     return _call(
@@ -105,10 +106,10 @@ def lrn_grad(
     Raises:
       tf.errors.InvalidArgumentError: an input has not 4 dimensions, the shapes
         differ, `depth_radius` is negative, or one of `bias`, `alpha` and `beta` is
-        NaN or infinite. In a graph that is being built, ValueError where the
-        shapes are known.
+        NaN or infinite. In a graph that is being built, ValueError for an
+        attribute, and for shapes that are known.
       TypeError: an input has another type, or cannot be made a tensor, or
-        `depth_radius` is no integer.
+        `depth_radius` is no integer, or another attribute no number.
       ValueError: `depth_radius` takes more than 64 bits.
     """
     inputs = {

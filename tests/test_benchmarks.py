@@ -485,6 +485,26 @@ def test_publish_writes_all_that_is_shown(
         report.with_block("nothing", "block")
 
 
+def test_a_goal_that_is_just_missed_shows_by_how_much() -> None:
+    page = report.document(full_results(ours=1.0502))
+    (line,) = (line for line in page.splitlines() if "| backward / add_n |" in line)
+    assert line.endswith("| ≤ 1.05 | 1.0502 | **not met** |")
+
+
+def test_page_faults_of_the_stock_op_are_told() -> None:
+    results = full_results()
+    records = [
+        dataclasses.replace(r, times=dataclasses.replace(r.times, page_faults=9086))
+        if (r.case.contender, r.case.op, r.group) == ("stock", "LRN", "AlexNet 1")
+        else r
+        for r in results.records
+    ]
+    faulty = dataclasses.replace(results, records=records)
+    for text in (report.readme_block(faulty), report.document(faulty)):
+        assert text.count("at AlexNet 1 (9,086).") == 1
+    assert "page faults, which" not in report.readme_block(results)
+
+
 def test_plots_name_the_contenders() -> None:
     figure = plots.draw("layers", "light", full_results())
     (legend,) = figure.legends

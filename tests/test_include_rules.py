@@ -30,7 +30,7 @@ ALLOWED = {
     "xla": [
         STANDARD,
         r'"cc/(core|cpu|cuda|xla)/',
-        r'"tensorflow/',
+        r'"tensorflow/(compiler/tf2xla|core/framework)/',
         r'"xla/',
         r'"absl/',
     ],

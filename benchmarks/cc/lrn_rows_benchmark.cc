@@ -41,6 +41,12 @@ constexpr int64_t kCachedElements = 6144;
 const Shape kShapes[] = {
     {"memory", kMemoryElements / 96, 96, kAlexNet},
     {"memory_r5", kMemoryElements / 96, 96, {}},
+    {"memory_r64", kMemoryElements / 512, 512, {64, 2.0f, 1e-4f, 0.75f}},
+    {"memory_r11", kMemoryElements / 96, 96, {11, 2.0f, 1e-4f, 0.75f}},
+    {"memory_r11_c512",
+     kMemoryElements / 512,
+     512,
+     {11, 2.0f, 1e-4f, 0.75f}},
     {"cached", kCachedElements / 96, 96, kAlexNet},
     {"cached_r0", kCachedElements / 96, 96, {0, 2.0f, 1e-4f, 0.75f}},
     {"cached_r5", kCachedElements / 96, 96, {}},

@@ -138,7 +138,7 @@ template <class Scalar>
 TFLRN_INLINE PowerParams<Scalar> MakePowerParams(float beta) {
   constexpr Scalar kInfinity = std::numeric_limits<Scalar>::infinity();
   PowerParams<Scalar> p;
-  // Past 2^70 every N but 1 gives 0 or infinity, which is so at 2^70 already.
+  // Past these every N but 1 gives 0 or infinity, and at them already.
   const float limit = sizeof(Scalar) == sizeof(float) ? 0x1p40f : 0x1p70f;
   const float clamped = beta > limit ? limit : beta < -limit ? -limit : beta;
   p.minus_beta = -static_cast<Scalar>(clamped);

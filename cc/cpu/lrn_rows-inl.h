@@ -19,7 +19,7 @@
 // which are seen as flat arrays of vectors. Window sums are made in registers,
 // from a vector and its neighbours: a vector's norms are made after the squares
 // of the next one, and its results after the next one's terms. The number of
-// channels needs not be a multiple of the lanes: where a window crosses the end
+// channels need not be a multiple of the lanes: where a window crosses the end
 // of a row, a mask of channel numbers cuts it.
 //
 // Why in registers: of 64-byte loads at any address, most touch two cache
@@ -30,8 +30,8 @@
 //
 // Larger windows are summed row by row through memory.
 //
-// Everything here has internal linkage, and what is included from cc/core is
-// always inlined: nothing compiled for this instruction set can be taken by the
+// Everything here has internal linkage, and what is included from cc/core below
+// the pragma is always inlined: nothing compiled for this instruction set can be taken by the
 // linker for another file's.
 
 // Standard headers come before the pragma, so that their inline functions are
@@ -234,6 +234,11 @@ struct LrnGradGradOp {
 // past the next block. The outputs' lines too, half as far: the processor's own
 // prefetching does not know of the writes. LRNGrad in one pass, as above: 1.18
 // at 4 KiB, 0.99 at 10, 1.06 at 16, and 1.14 without.
+//
+// Stores are ordinary. Past the caches they would take 0.86 of that loop's
+// time, but only in a call by itself: written over dy, as in a training step,
+// LRNGrad is as fast either way, and LRN whose output is read next takes 1.2
+// times as long.
 constexpr int64_t kStreamAheadBytes = 10 << 10;
 constexpr int64_t kBlockAhead = 128;
 

@@ -18,10 +18,9 @@
 //            done; they allocate nothing and wait for nothing.
 // Returned   is a cudaError_t, 0 for success; ErrorMessage has its text. What
 //            fails later is reported by the stream.
-// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of the sum
-// of
-//            the magnitudes of the terms; for the 16-bit types, whose power is
-//            approximate, 2^-15 of it more, and one rounding.
+// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of
+//            the sum of the magnitudes of the terms; for the 16-bit types,
+//            whose power is approximate, 2^-15 of it more, and one rounding.
 #ifndef TFLRN_CC_CUDA_LRN_ROWS_H_
 #define TFLRN_CC_CUDA_LRN_ROWS_H_
 
