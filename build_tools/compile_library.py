@@ -67,6 +67,7 @@ LINK_FLAGS = (
 NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
 # Built for as far as nvcc knows them, and PTX of the newest for later GPUs.
 CUDA_ARCHS = ("75", "80", "86", "89", "90", "100", "120")
+CUDA_RUNTIME = ("-lcudart_static", "-ldl", "-lrt", "-lpthread")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +189,6 @@ def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[s
     tensorflow  more, for sources that include TensorFlow's headers
     nvcc        nvcc's
     link        the linker's, after the objects
-    cudart      more, where there are GPU kernels
     """
     archs = cuda.archs if cuda else ()
     defines = [
@@ -200,17 +200,20 @@ def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[s
     ]
     gencode = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
     gencode += [f"-gencode=arch=compute_{a},code=compute_{a}" for a in archs[-1:]]
-    link = [*LINK_FLAGS, f"-L{tensorflow['library_dir']}"]
+    link = list(LINK_FLAGS)
+    if cuda:
+        # Before TensorFlow, whose libraries with GPU support have functions of the
+        # same names, which call the runtime of another version.
+        link += [*cuda.library_dirs, *CUDA_RUNTIME]
+    link += [f"-L{tensorflow['library_dir']}"]
     link += [f"-l:{tensorflow['framework_library']}"]
     if tensorflow["cc_library"]:
         link += [f"-l:{tensorflow['cc_library']}"]
-    cudart = ["-lcudart_static", "-ldl", "-lrt", "-lpthread"]
     return {
         "cxx": [*FLAGS, *defines],
         "tensorflow": tensorflow["compile_flags"],
         "nvcc": [*NVCC_FLAGS, *defines, *gencode],
         "link": link,
-        "cudart": [*cuda.library_dirs, *cudart] if cuda else [],
     }
 
 
@@ -256,7 +259,7 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         objects = _compile_all(commands, Path(scratch), jobs)
-        link = [*compiler, *map(str, objects), *flags_of["link"], *flags_of["cudart"]]
+        link = [*compiler, *map(str, objects), *flags_of["link"]]
         linked = Path(scratch) / output.name
         _output([*link, *shlex.split(os.environ.get("LDFLAGS", "")), "-o", str(linked)])
         output.parent.mkdir(parents=True, exist_ok=True)

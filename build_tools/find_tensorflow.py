@@ -67,7 +67,9 @@ def config() -> dict:
         capture_output=True,
         text=True,
     )
+    # The sentence, and the result, come last; above them, what others have to say.
     if script.returncode != 0:
-        # The sentence comes last; above it, what TensorFlow has to say.
-        raise SystemExit(f"error: {script.stderr.strip().splitlines()[-1]}")
-    return json.loads(script.stdout)
+        words = script.stderr.strip().splitlines()
+        ended = f"importing TensorFlow ended with exit status {script.returncode}"
+        raise SystemExit(f"error: {words[-1] if words else ended}")
+    return json.loads(script.stdout.strip().splitlines()[-1])

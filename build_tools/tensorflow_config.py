@@ -107,5 +107,5 @@ def tensorflow_config() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    json.dump(tensorflow_config(), sys.stdout, indent=2)
+    json.dump(tensorflow_config(), sys.stdout)
     print()

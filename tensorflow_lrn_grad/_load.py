@@ -136,6 +136,7 @@ def _load() -> tuple[Path, Any, ctypes.CDLL]:
     for function, result in (
         (native.tflrn_build_info, ctypes.c_char_p),
         (native.tflrn_cpu_target_error, ctypes.c_char_p),
+        (native.tflrn_gpu_error, ctypes.c_char_p),
         (native.tflrn_accelerate, None),
         (native.tflrn_is_accelerated, ctypes.c_bool),
     ):

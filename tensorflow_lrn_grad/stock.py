@@ -12,14 +12,16 @@ import warnings
 
 import tensorflow as tf
 from tensorflow.python.eager import context
+from tensorflow.python.framework import ops
 
-from tensorflow_lrn_grad._load import build_info, native
+from tensorflow_lrn_grad._load import native
 from tensorflow_lrn_grad.gradients import lrn_grad_gradient
 
 _WHY_NOT = (
-    "TensorFlow's LRN is not accelerated: tensorflow_lrn_grad was built without GPU "
-    "kernels, and its CPU kernels would pull LRN off the GPUs that TensorFlow sees. "
-    "Build it with CUDA, or hide the GPUs by tf.config.set_visible_devices([], 'GPU')."
+    "TensorFlow's LRN is not accelerated: tensorflow_lrn_grad has no kernels for the "
+    "GPUs that TensorFlow sees ({}), and those for the CPU would pull LRN off them. "
+    "Build it with CUDA for these GPUs, or hide them by "
+    "tf.config.set_visible_devices([], 'GPU')."
 )
 
 _lock = threading.Lock()
@@ -34,8 +36,9 @@ def accelerate() -> bool:
     eager, in functions, in loaded SavedModels and in frozen graphs, on the CPU and,
     where the library has kernels for them, on GPUs. It also takes bfloat16 on the
     CPU, and gives LRNGrad a gradient, so that second derivatives work through models
-    that use the stock op. What was called before runs on them from its next call on,
-    except what a `tf.compat.v1.Session` has run and what XLA has compiled.
+    that use the stock op; one that the program has registered before stays, and
+    later it can register none. What was called before runs on them from its next
+    call on, except what a `tf.compat.v1.Session` has run and what XLA has compiled.
 
     Where the library has XLA kernels, `jit_compile=True` on the CPU takes them, too.
     That mends half and bfloat16, for which TensorFlow's own lowering fails: a Keras
@@ -45,9 +48,10 @@ def accelerate() -> bool:
     other threads call for the first time while this runs may keep TensorFlow's
     kernel until this is called again.
 
-    Where TensorFlow sees GPUs and the library was built without GPU kernels, it does
-    nothing but warn, once: ops are placed on the device with the kernel of highest
-    priority, so that ours would pull LRN from the GPU to the CPU.
+    Where TensorFlow sees GPUs for which the library has no kernels, since it was
+    built without CUDA, for other GPUs, or for a newer driver, it does nothing but
+    warn, once: ops are placed on the device with the kernel of highest priority, so
+    that ours would pull LRN from the GPU to the CPU.
 
     Returns:
       Whether the stock ops run on our kernels now: `is_accelerated()`.
@@ -55,10 +59,10 @@ def accelerate() -> bool:
     global _warned
     with _lock:
         if not native.tflrn_is_accelerated():
-            if _has_unserved_gpus():
+            if error := _gpu_error():
                 if not _warned:
                     _warned = True
-                    warnings.warn(_WHY_NOT, RuntimeWarning, stacklevel=2)
+                    warnings.warn(_WHY_NOT.format(error), RuntimeWarning, stacklevel=2)
                 return False
             native.tflrn_accelerate()
         _complete()
@@ -70,10 +74,11 @@ def is_accelerated() -> bool:
     return bool(native.tflrn_is_accelerated())
 
 
-def _has_unserved_gpus() -> bool:
-    if build_info()["cuda_archs"]:
-        return False
-    return bool(tf.config.get_visible_devices("GPU"))
+def _gpu_error() -> str:
+    """Why GPUs that TensorFlow sees cannot run the kernels; empty if all can."""
+    if not tf.config.get_visible_devices("GPU"):
+        return ""
+    return native.tflrn_gpu_error().decode()
 
 
 def _complete() -> None:
@@ -85,8 +90,11 @@ def _complete() -> None:
     context.context().clear_kernel_cache()
     if _has_gradient:
         return
-    # TensorFlow has none for it, and refuses a second one.
-    tf.RegisterGradient("LRNGrad")(lrn_grad_gradient)
+    # TensorFlow has none for it, and refuses a second one: the program may have one.
+    try:
+        ops.gradient_registry.lookup("LRNGrad")
+    except LookupError:
+        tf.RegisterGradient("LRNGrad")(lrn_grad_gradient)
     _has_gradient = True
 
 

@@ -98,16 +98,28 @@ def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
     return bool(origin.get("dir_info", {}).get("editable"))
 
 
-def test_library_shows_only_its_own_functions() -> None:
+def _dynamic_symbols(which: str) -> set[str]:
+    """Names in the library, without versions; which: nm's option."""
     if shutil.which("nm") is None:
         pytest.skip("no nm (binutils) here")
     symbols = subprocess.run(
-        ["nm", "--dynamic", "--defined-only", str(LIBRARY)],
+        ["nm", "--dynamic", which, str(LIBRARY)],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    names = {line.split()[-1] for line in symbols.splitlines()}
+    return {line.split()[-1].split("@")[0] for line in symbols.splitlines()}
+
+
+def test_library_has_its_own_cuda_runtime() -> None:
+    """And not that of TensorFlow, which is of another version."""
+    needed = _dynamic_symbols("--undefined-only")
+    assert any("tensorflow" in name for name in needed)
+    assert {name for name in needed if "cuda" in name.lower()} == set()
+
+
+def test_library_shows_only_its_own_functions() -> None:
+    names = _dynamic_symbols("--defined-only")
     assert "tflrn_build_info" in names
     assert {name for name in names if not name.startswith("tflrn_")} == set()
 
@@ -188,6 +200,35 @@ def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
 def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:
     run = _build_tools(FIND_CUDA, TFLRN_CUDA="0", NVCC=nvcc_that_fails)
     assert "GPU kernels are left out, since TFLRN_CUDA=0" in run.stdout, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 4)", "ended with exit status -4"),
+        ("raise OSError('no such library')", "no such library"),
+    ],
+)
+def test_tensorflow_that_does_not_import(
+    tmp_path: Path, package: str, words: str
+) -> None:
+    (tmp_path / "tensorflow.py").write_text(package)
+    run = _build_tools(
+        "from build_tools import find_tensorflow as f; f.config()",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("error: ")
+    assert words in run.stderr.splitlines()[-1]
+
+
+def test_what_others_print_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('a plugin is here')")
+    run = _build_tools(
+        "from build_tools import find_tensorflow as f; print(f.config()['version'])",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert run.stdout.splitlines()[-1] == tf.__version__, run.stderr
 
 
 @pytest.mark.parametrize(

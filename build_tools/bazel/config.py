@@ -50,7 +50,6 @@ def main() -> None:
         ),
         "nvcc": quoted([*nvcc, *flags["nvcc"], "-I."]),
         "linkopts": quoted(flags["link"]),
-        "cuda_linkopts": quoted(flags["cudart"]),
         "left_out": [
             folder
             for folder, is_in in {

@@ -2,7 +2,6 @@
 
     config.bzl           CONFIG, the dictionary that config.py prints
     :tensorflow_headers
-    :cuda_runtime        nothing, where CUDA is left out
     :build_record.json   what the library is built for, as the loader reads it
 
 It is made when Bazel's server starts, since another TensorFlow may have been
@@ -29,11 +28,6 @@ cc_library(
     # A folder as one: listing its 18,000 files costs seconds in every compilation.
     hdrs = ["include"],
     includes = CONFIG["includes"],
-)
-
-cc_library(
-    name = "cuda_runtime",
-    linkopts = CONFIG["cuda_linkopts"],
 )
 """
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/log/log.h"
+#include "cc/cuda/devices.h"
 #include "tensorflow/core/framework/device_factory.h"
 #include "tensorflow/core/framework/types.h"
 
@@ -32,15 +33,23 @@ namespace {
 
 std::atomic<bool> accelerated{false};
 
-// Whether there are GPUs for which this library has no kernels. Then ours would
-// pull LRN off them (see stock.h).
-bool HasUnservedGpus() {
-  if (TFLRN_WITH_CUDA) return false;
+// Whether TensorFlow finds GPUs here.
+bool HasGpus() {
   ::tensorflow::DeviceFactory* const factory =
       ::tensorflow::DeviceFactory::GetFactory(::tensorflow::DEVICE_GPU);
   std::vector<std::string> devices;
   return factory != nullptr && factory->ListPhysicalDevices(&devices).ok() &&
          !devices.empty();
+}
+
+// Why GPUs here cannot run this library's kernels; empty if they can. Then ours
+// would fail there, or pull LRN off them (see stock.h).
+std::string GpuError() {
+#if TFLRN_WITH_CUDA
+  return tflrn::cuda::DevicesError();
+#else
+  return "it is built without CUDA";
+#endif
 }
 
 }  // namespace
@@ -64,17 +73,28 @@ TFLRN_EXPORT void tflrn_accelerate() {
 
 TFLRN_EXPORT bool tflrn_is_accelerated() { return tflrn::accelerated; }
 
+// Why GPUs here, if there are any, cannot run the kernels; empty if they can.
+TFLRN_EXPORT const char* tflrn_gpu_error() {
+  static const std::string* const error =
+      new std::string(tflrn::GpuError());  // Never deleted.
+  return error->c_str();
+}
+
 namespace tflrn {
 namespace {
 
 const bool at_load = [] {
   const char* const wish = std::getenv("TFLRN_ACCELERATE");
   if (wish == nullptr || std::string(wish) != "1") return false;
-  if (HasUnservedGpus()) {
-    LOG(WARNING) << "TFLRN_ACCELERATE=1 has no effect: tensorflow_lrn_grad was "
-                    "built without GPU kernels, and its CPU kernels would pull "
-                    "LRN off the GPUs of this machine. Build it with CUDA, or "
-                    "hide the GPUs by CUDA_VISIBLE_DEVICES=-1.";
+  if (const std::string error = HasGpus() ? tflrn_gpu_error() : "";
+      !error.empty()) {
+    LOG(WARNING)
+        << "TFLRN_ACCELERATE=1 has no effect: tensorflow_lrn_grad has "
+           "no kernels for the GPUs of this machine ("
+        << error
+        << "), and those for the CPU would pull LRN off them. Build it "
+           "with CUDA for these GPUs, or hide them by "
+           "CUDA_VISIBLE_DEVICES=-1.";
     return false;
   }
   tflrn_accelerate();

@@ -1,6 +1,7 @@
 // Runs the checks of the GPU kernels: on a GPU, compiled by nvcc, with the
 // library's own objects; or on the host, emulated. It needs no test framework,
-// so that it runs where there is none; tools/check_gpu.py compiles and starts it.
+// so that it runs where there is none; tools/check_gpu.py compiles and starts
+// it.
 //
 //     check_kernels [WORDS...]    those with one of the words in their names
 //

@@ -357,22 +357,28 @@ void CheckBits(Report* report) {
       }
     }
   }
-  const Call call = {Op::kLrnGradGrad, {2, 1, 0.5f, 0.75f}, 258, 3100};
-  const Tensors<T> inputs = RandomInputs<T>(call, 99);
-  const Tensors<T> outputs = RunCall(call, inputs, report);
-  if (WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels) == 0) {
-    report->Fail(call.Text() + " should need a workspace");
+  for (const int64_t radius : {2, 40}) {
+    const Op op = Op::kLrnGradGrad;
+    Call call = {op, {radius, 1, 0.5f, 0.75f}, 258, 3100};
+    const Tensors<T> inputs = RandomInputs<T>(call, 99);
+    const Tensors<T> outputs = RunCall(call, inputs, report);
+    if (WorkspaceBytes<T>(op, call.params, call.rows, call.channels) == 0) {
+      report->Fail(call.Text() + " should need a workspace");
+    }
+    // The first block's two rows.
+    CheckRow(call, inputs, outputs, 0, report);
+    CheckRow(call, inputs, outputs, 256, report);
+    call.in_place = in_places[size_t(op)].back();
+    ExpectSameBits(call, RunCall(call, inputs, report), outputs,
+                   "in place, with a workspace", report);
   }
-  // The first block's two rows.
-  CheckRow(call, inputs, outputs, 0, report);
-  CheckRow(call, inputs, outputs, 256, report);
 }
 
 // The same bits in every run.
 template <class T>
 void CheckRepeatedRuns(Report* report) {
-  for (const int64_t channels : {3, 96, 1000, 5000}) {
-    for (const int64_t radius : {2, 7, 40}) {
+  for (const int64_t channels : {3, 33, 96, 1000, 5000}) {
+    for (const int64_t radius : {2, 5, 7, 40}) {
       for (const Op op : kOps) {
         const Call call = {
             op, {radius, 1, 1, 0.75f}, FewRows(channels), channels};

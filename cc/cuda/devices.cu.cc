@@ -1,0 +1,47 @@
+// What the CUDA runtime tells of the GPUs here, and the texts of its errors.
+#include "cc/cuda/devices.h"
+
+#include <string>
+#include <utility>
+
+#include "cc/cuda/lrn_rows.h"
+#include "cc/cuda/runtime.h"
+
+// As in "80,90"; a program that does not ask for devices needs not tell.
+#ifndef TFLRN_CUDA_ARCHS
+#define TFLRN_CUDA_ARCHS ""
+#endif
+
+namespace tflrn::cuda {
+
+std::string DevicesError() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) return cudaGetErrorString(error);
+  for (int device = 0; device < count; ++device) {
+    int major = 0, minor = 0;
+    for (const auto& [value, attribute] :
+         {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
+          std::pair{&minor, cudaDevAttrComputeCapabilityMinor}}) {
+      const cudaError_t failed =
+          cudaDeviceGetAttribute(value, attribute, device);
+      if (failed != cudaSuccess) return cudaGetErrorString(failed);
+    }
+    if (!RunsOn(TFLRN_CUDA_ARCHS, major, minor)) {
+      return "GPU " + std::to_string(device) + " is an sm_" +
+             std::to_string(10 * major + minor) +
+             ", and the kernels are built for " TFLRN_CUDA_ARCHS;
+    }
+  }
+  return "";
+}
+
+const char* ErrorMessage(int error) {
+  if (error == cudaErrorNoKernelImageForDevice) {
+    return "no kernel for this GPU: the library is built for " TFLRN_CUDA_ARCHS
+           "; the environment variable TFLRN_CUDA_ARCHS of the build chooses";
+  }
+  return cudaGetErrorString(static_cast<cudaError_t>(error));
+}
+
+}  // namespace tflrn::cuda

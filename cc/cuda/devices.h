@@ -1,0 +1,38 @@
+// Which GPUs the kernels run on.
+#ifndef TFLRN_CC_CUDA_DEVICES_H_
+#define TFLRN_CC_CUDA_DEVICES_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <string>
+
+namespace tflrn::cuda {
+
+// Whether a GPU of the compute capability major.minor can run what nvcc built
+// for `archs`, as in "80,90", and as PTX of the last of them. Machine code runs
+// on later GPUs of its major version; that of an architecture with an "a", as
+// in "90a", on no other. PTX runs on all later GPUs, but for "a" and "f".
+inline bool RunsOn(const std::string& archs, int major, int minor) {
+  const int capability = 10 * major + minor;
+  for (size_t begin = 0; begin < archs.size();) {
+    const size_t end = std::min(archs.find(',', begin), archs.size());
+    const int arch = std::atoi(archs.c_str() + begin);
+    const char suffix = archs[end - 1];
+    const bool plain = suffix != 'a' && suffix != 'f';
+    const bool last = end == archs.size();
+    const bool same_major = arch / 10 == major && arch <= capability;
+    if (suffix == 'a' ? arch == capability : same_major) return true;
+    if (last && plain && arch <= capability) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+// Why the kernels do not run on every GPU here, with the driver that is here;
+// empty if they do.
+std::string DevicesError();
+
+}  // namespace tflrn::cuda
+
+#endif  // TFLRN_CC_CUDA_DEVICES_H_
