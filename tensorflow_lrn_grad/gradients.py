@@ -44,19 +44,20 @@ def _lrn_grad_grad_gradient(
     In the notation of cc/core/formulas.h, with W(t)_j the window sum of t and
     c = 2 alpha beta, LRNGrad is the transpose of a linear map:
 
-        sum_k u_k dx_k = sum_j dy_j H_j,  H_j = u_j norm_j^-beta - c y_j P_j / norm_j
+        sum_k u_k dx_k = sum_j dy_j H_j,  H = u norm^-beta - c y P / norm,  P = W(x u)
 
     LRNGradGrad's outputs are the derivatives of this by dy, x and y. So what has to
     be differentiated here, for upstream gradients g_dy, g_x and g_y, is the
-    derivative in the direction (g_dy, g_x, g_y):
+    derivative in the direction (g_dy, g_x, g_y), with Q = W(x g_x) and R = W(u g_x):
 
         sum_j g_dy_j H_j + dy_j K_j,
-        K_j = 2 alpha W(x g_x)_j (c y_j P_j / norm_j - beta u_j norm_j^-beta) / norm_j
-              - c (y_j W(u g_x)_j + g_y_j P_j) / norm_j
+        K = (2 alpha Q (c y P / norm - beta u norm^-beta) - c (y R + g_y P)) / norm
 
-    It is written in TensorFlow's ops, of which a tape takes the gradient, and any
-    other tape that looks on can take the next one. 16-bit types are computed in
-    float32. Where g_dy_j or dy_j is 0, its term contributes nothing.
+    Its derivatives by P, Q, R and norm go on to x and u by window sums, since k is in
+    W(j) where j is in W(k). All is written in TensorFlow's ops, so that any tape or
+    accumulator that looks on can take the next derivative; a tape in here would see
+    nothing where an accumulator does, nor in the gradient of a loop. 16-bit types are
+    computed in float32. Where g_dy_j or dy_j is 0, its terms contribute nothing.
     """
     attributes = _attributes(op)
     radius = attributes["depth_radius"]
@@ -67,51 +68,72 @@ def _lrn_grad_grad_gradient(
     g_dy, g_x, g_y = (tf.cast(t, wide) for t in output_gradients)
     c = 2 * alpha * beta
 
-    def h(norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        return u * norm**-beta - c * y * p / norm
+    def window_sums(values: tf.Tensor) -> tf.Tensor:
+        return _window_sums(values, radius)
 
-    def k(
+    def of_h(
+        norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """H's derivatives by u, y, P and norm."""
+        power = norm**-beta
+        by_norm = (c * y * p / norm - beta * u * power) / norm
+        return power, -c * p / norm, -c * y / norm, by_norm
+
+    def of_k(
         norm: tf.Tensor,
         p: tf.Tensor,
         u: tf.Tensor,
         y: tf.Tensor,
-        x_g_x: tf.Tensor,
-        u_g_x: tf.Tensor,
+        q: tf.Tensor,
+        r: tf.Tensor,
         g_y: tf.Tensor,
-    ) -> tf.Tensor:
-        by_norm = 2 * alpha * x_g_x * (c * y * p / norm - beta * u * norm**-beta)
-        return (by_norm - c * (y * u_g_x + g_y * p)) / norm
+    ) -> tuple[tf.Tensor, ...]:
+        """K's derivatives by u, y, P, norm, Q and R."""
+        power = norm**-beta
+        by_u = -c * q * power / norm
+        by_y = c * (2 * alpha * q * p / norm - r) / norm
+        by_p = c * (2 * alpha * q * y / norm - g_y) / norm
+        by_norm = (
+            2 * alpha * q * (beta * (beta + 1) * u * power - 2 * c * y * p / norm)
+            + c * (y * r + g_y * p)
+        ) / (norm * norm)
+        by_q = 2 * alpha * (c * y * p / norm - beta * u * power) / norm
+        return by_u, by_y, by_p, by_norm, by_q, -c * y / norm
 
-    with tf.GradientTape() as tape:
-        tape.watch((u, x, y))
-        norm = attributes["bias"] + alpha * _window_sums(x * x, radius)
-        p = _window_sums(x * u, radius)
-        x_g_x = _window_sums(x * g_x, radius)
-        u_g_x = _window_sums(u * g_x, radius)
-        weighted = (
-            _weighted(g_dy, h, norm, p, u, y),
-            _weighted(dy, k, norm, p, u, y, x_g_x, u_g_x, g_y),
+    norm = attributes["bias"] + alpha * window_sums(x * x)
+    p, q, r = window_sums(x * u), window_sums(x * g_x), window_sums(u * g_x)
+    h_by = _weighted(g_dy, of_h, norm, p, u, y)
+    k_by = _weighted(dy, of_k, norm, p, u, y, q, r, g_y)
+    by_u, by_y, by_p, by_norm = map(tf.add, h_by, k_by[:4])
+    by_q, by_r = k_by[4:]
+    over_p = window_sums(by_p)
+    gradients = (
+        by_u + x * over_p + g_x * window_sums(by_r),
+        # The sum is linear in dy.
+        (
+            2 * alpha * q * (c * y * p / norm - beta * u * norm**-beta)
+            - c * (y * r + g_y * p)
         )
-    by_u, by_x, by_y = tape.gradient(
-        weighted, (u, x, y), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        / norm,
+        2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q),
+        by_y,
     )
-    # The sum is linear in dy.
-    by_dy = k(norm, p, u, y, x_g_x, u_g_x, g_y)
-    return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
+    return [tf.cast(gradient, dtype) for gradient in gradients]
 
 
 def _weighted(
-    weight: tf.Tensor, function: Callable[..., tf.Tensor], *operands: tf.Tensor
-) -> tf.Tensor:
-    """weight * function(*operands); 0, as are all its derivatives, for a weight of 0
-    where the function is infinite or NaN."""
-    unusable = tf.logical_and(
-        tf.equal(weight, 0), ~tf.math.is_finite(function(*operands))
-    )
+    weight: tf.Tensor,
+    function: Callable[..., tuple[tf.Tensor, ...]],
+    *operands: tf.Tensor,
+) -> list[tf.Tensor]:
+    """weight times each of the function's values; 0, as are all derivatives, for a
+    weight of 0 where one of the values is infinite or NaN."""
+    finite = [tf.math.is_finite(value) for value in function(*operands)]
+    unusable = tf.equal(weight, 0) & ~tf.reduce_all(finite, axis=0)
     # Also inside: the derivative of what is not chosen is 0 times infinity.
-    ones = tf.ones_like(weight)
-    value = function(*(tf.where(unusable, ones, operand) for operand in operands))
-    return tf.where(unusable, tf.zeros_like(weight), weight * value)
+    ones, zeros = tf.ones_like(weight), tf.zeros_like(weight)
+    values = function(*(tf.where(unusable, ones, operand) for operand in operands))
+    return [tf.where(unusable, zeros, weight * value) for value in values]
 
 
 def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
@@ -121,10 +143,23 @@ def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
     that the memory is that of `values` whatever the radius. Nothing is multiplied: a
     matrix product or a convolution would round to TF32 on a GPU, and a product with
     0 would carry a NaN out of its window.
+
+    Its gradient is itself. XLA could not compile that of its parts where a size
+    depends on values.
     """
     channels = values.shape[-1]
     if channels is not None:
         radius = min(radius, max(channels - 1, 0))
+
+    @tf.custom_gradient
+    def sums(values: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        return _doubled(values, radius), lambda upstream: _window_sums(upstream, radius)
+
+    return sums(values)
+
+
+def _doubled(values: tf.Tensor, radius: int) -> tf.Tensor:
+    """The window sums, as _window_sums says."""
     ahead = _sums_of_next(values, radius + 1, _shift_left)
     if radius == 0:
         return ahead

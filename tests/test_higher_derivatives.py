@@ -178,6 +178,25 @@ def test_a_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> No
         assert np.isfinite(third).all()
 
 
+def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
+    """Where the norm's power is finite in float32, and its derivatives are not."""
+    p = Params(1, 0, 1, 0.75)
+
+    def third(dtype: tf.DType) -> list[np.ndarray]:
+        u = tf.constant([[[[0, 0, 1, 1, 1]]]], dtype)
+        dy = tf.constant([[[[0, 0, 0, 1, 1]]]], dtype)
+        x = tf.constant([[[[1e-13, 1e-13, 1e-13, 1, 2]]]], dtype)
+        y = tf.constant(0.1, dtype, x.shape)
+        with tf.GradientTape() as tape:
+            tape.watch((u, x, y))
+            _, d_x, d_y = grad_grad(u, dy, x, y, p)
+        return list(map(channels, tape.gradient((d_x, d_y), (u, x, y))))
+
+    for narrow, wider in zip(third(tf.float32), third(tf.float64), strict=True):
+        assert np.isfinite(wider).all()
+        np.testing.assert_allclose(narrow, wider, rtol=1e-5, atol=1e-6)
+
+
 def channels(tensor: tf.Tensor) -> np.ndarray:
     """The only row of a tensor."""
     return tensor.numpy().astype(np.float64).reshape(-1)
@@ -289,6 +308,39 @@ def test_order_four_in_every_mode(run: Callable, rng: np.random.Generator) -> No
         *(d.numpy() for d in directions),
     )
     assert_agree(got, expected)
+
+
+def while_loop(function: Callable, x: tf.Tensor) -> tf.Tensor:
+    def body(step: tf.Tensor, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return step + 1, function(t)
+
+    return tf.while_loop(lambda step, _: step < 2, body, (tf.constant(0), x))[1]
+
+
+def cond(function: Callable, x: tf.Tensor) -> tf.Tensor:
+    return tf.cond(tf.reduce_sum(x) < 1e9, lambda: function(x), lambda: x)
+
+
+def map_fn(function: Callable, x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.map_fn(function, tf.stack((x, 2 * x))), axis=0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("control_flow", [while_loop, cond, map_fn])
+def test_in_control_flow(
+    rng: np.random.Generator, control_flow: Callable, order: int
+) -> None:
+    """Whose gradients see the tensors of another graph."""
+    x, *directions = operands(rng, 1 + order)
+
+    def derivative(lrn: Callable) -> tf.Tensor:
+        function = tf.function(
+            lambda x, *d: nested(lambda t: control_flow(lrn, t), x, d)[-1]
+        )
+        return function(x, *directions)
+
+    ours = derivative(lambda t: tlg.lrn(t, **P.attributes()))
+    assert_agree(ours, derivative(composed_lrn))
 
 
 def test_window_past_an_unknown_row(run: Callable, rng: np.random.Generator) -> None:
@@ -418,6 +470,31 @@ def test_forward_accumulator(device: str, rng: np.random.Generator) -> None:
                 y = nested(lrn, x, directions[:order])[-1]
             results.append(accumulator.jvp(y))
         assert_agree(*results)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_derivatives_of_a_forward_accumulator_s(
+    device: str, rng: np.random.Generator, order: int
+) -> None:
+    """By a tape, and by another accumulator."""
+    x, v, w, *directions = operands(rng, 3 + order)
+
+    def along_v(lrn: Callable) -> tf.Tensor:
+        with tf.autodiff.ForwardAccumulator(x, v) as accumulator:
+            y = nested(lrn, x, directions)[-1]
+        return accumulator.jvp(y)
+
+    results = []
+    for lrn in (lambda x: tlg.lrn(x, **P.attributes()), composed_lrn):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            derivative = along_v(lrn)
+        results.append([tape.gradient(derivative, x, w)])
+        with tf.autodiff.ForwardAccumulator(x, w) as accumulator:
+            derivative = along_v(lrn)
+        results[-1].append(accumulator.jvp(derivative))
+    for ours, composed in zip(*results, strict=True):
+        assert_agree(ours, composed)
 
 
 @dtypes
