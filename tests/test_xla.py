@@ -241,12 +241,58 @@ def test_a_size_that_depends_on_values(device: str, rng: np.random.Generator) ->
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
-def test_a_number_of_channels_that_depends_on_values() -> None:
+@pytest.mark.parametrize("which", range(1, 8))
+def test_a_size_of_some_inputs_that_depends_on_values(
+    device: str, which: int, rng: np.random.Generator
+) -> None:
+    """Where the others have a size that XLA knows; a bit of `which` is an input."""
+    tensors = [
+        tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32)) for _ in range(3)
+    ]
+
+    def function(*tensors: tf.Tensor) -> tf.Tensor:
+        mask = tf.range(6) < tf.cast(tf.reduce_max(tensors[0]) * 0, tf.int32) + 4
+        some = [
+            tf.boolean_mask(t, mask) if which & 1 << i else t
+            for i, t in enumerate(tensors)
+        ]
+        return tlg.lrn_grad(*some, **P.attributes())
+
+    expected = tlg.lrn_grad(*(t[:4] for t in tensors), **P.attributes())
+    assert_same_bits(compiled(function)(*tensors), expected)
+
+
+def test_third_derivative_of_a_size_that_depends_on_values(
+    device: str, rng: np.random.Generator
+) -> None:
+    x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
+
+    def order(n: int, x: tf.Tensor) -> tf.Tensor:
+        if n == 0:
+            return tlg.lrn(tf.boolean_mask(x, x[:, 0, 0, 0] > 0), **P.attributes())
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(order(n - 1, x) ** 2)
+        return tape.gradient(y, x)
+
+    outside = order(3, x)
+    inside = compiled(lambda x: order(3, x))(x)
+    scale = float(tf.reduce_max(tf.abs(outside)))
+    np.testing.assert_allclose(inside, outside, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_number_of_channels_that_depends_on_values(place: int) -> None:
+    name = ("input_grads", "input_image", "output_image")[place]
+
     @compiled
     def function(x: tf.Tensor) -> tf.Tensor:
-        return tlg.lrn(tf.boolean_mask(x, x[0, 0, 0] > 0, axis=3))
+        tensors = [x] * 3
+        tensors[place] = tf.boolean_mask(x, x[0, 0, 0] > 0, axis=3)
+        return tlg.lrn_grad(*tensors)
 
-    with pytest.raises(tf.errors.UnimplementedError, match="number of channels"):
+    words = f"{name} has a number of channels"
+    with pytest.raises(tf.errors.UnimplementedError, match=words):
         function(tf.ones((1, 1, 2, 3)))
 
 

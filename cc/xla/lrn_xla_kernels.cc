@@ -47,10 +47,11 @@ std::string AttributesAsMlir(const LrnParams& params) {
   return absl::StrCat("{", text, "}");
 }
 
-// Puts the shape that all inputs have into `common`.
-absl::Status CheckShapes(XlaOpKernelContext* context,
-                         absl::Span<const char* const> names,
-                         xla::Shape* common) {
+// The shapes of the inputs, which are the same but for dimensions that depend
+// on values: of these they have the bounds.
+absl::StatusOr<std::vector<xla::Shape>> InputShapes(
+    XlaOpKernelContext* context, absl::Span<const char* const> names) {
+  std::vector<xla::Shape> shapes;
   const auto text = [](const xla::Shape& shape) {
     return absl::StrCat("[", absl::StrJoin(shape.dimensions(), ","), "]");
   };
@@ -61,13 +62,20 @@ absl::Status CheckShapes(XlaOpKernelContext* context,
       return absl::InvalidArgumentError(
           WrongRankMessage(names[i], text(*shape)));
     }
-    if (i == 0) *common = *shape;
-    if (shape->dimensions() != common->dimensions()) {
+    shapes.push_back(*shape);
+    if (shape->dimensions() != shapes[0].dimensions()) {
       return absl::InvalidArgumentError(ShapeMismatchMessage(
-          names[i], text(*shape), names[0], text(*common)));
+          names[i], text(*shape), names[0], text(shapes[0])));
+    }
+    if (shape->is_dynamic_dimension(kRank - 1)) {
+      return absl::UnimplementedError(absl::StrCat(
+          names[i],
+          " has a number of channels that depends on values, which XLA "
+          "cannot compile ",
+          context->op_kernel().type_string(), " for"));
     }
   }
-  return absl::OkStatus();
+  return shapes;
 }
 
 }  // namespace
@@ -83,26 +91,25 @@ CustomCallOp::CustomCallOp(OpKernelConstruction* context, const char* handler,
 }
 
 void CustomCallOp::Compile(XlaOpKernelContext* context) {
-  xla::Shape bounds;
-  OP_REQUIRES_OK(context, CheckShapes(context, input_names_, &bounds));
-  OP_REQUIRES(context, !bounds.is_dynamic_dimension(kRank - 1),
-              absl::UnimplementedError(
-                  absl::StrCat(input_names_[0],
-                               " has a number of channels that depends on "
-                               "values, which XLA cannot compile ",
-                               type_string(), " for")));
+  const absl::StatusOr<std::vector<xla::Shape>> input_shapes =
+      InputShapes(context, input_names_);
+  OP_REQUIRES_OK(context, input_shapes.status());
   // The handlers read rows of contiguous channels, whatever layout the
   // neighbours of the call find convenient.
-  xla::Shape shape = xla::ShapeUtil::MakeStaticShape(bounds);
+  xla::Shape shape = xla::ShapeUtil::MakeStaticShape(input_shapes->front());
   *shape.mutable_layout() = xla::LayoutUtil::GetDefaultLayoutForShape(shape);
 
   // Where the number of rows depends on values, a custom call gets as many as
   // there may be. Rows are independent, so that the surplus does no harm.
   std::vector<xla::XlaOp> inputs;
+  xla::XlaOp sizes[kRank];  // Of the dimensions that depend on values.
+  bool is_dynamic[kRank] = {};
   for (int i = 0; i < context->num_inputs(); ++i) {
     xla::XlaOp input = context->Input(i);
     for (int d = 0; d < kRank; ++d) {
-      if (bounds.is_dynamic_dimension(d)) {
+      if ((*input_shapes)[i].is_dynamic_dimension(d)) {
+        sizes[d] = xla::GetDimensionSize(context->Input(i), d);
+        is_dynamic[d] = true;
         input = xla::RemoveDynamicDimension(input, d);
       }
     }
@@ -122,10 +129,7 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
   for (int i = 0; i < outputs; ++i) {
     xla::XlaOp output = outputs == 1 ? call : xla::GetTupleElement(call, i);
     for (int d = 0; d < kRank; ++d) {
-      if (bounds.is_dynamic_dimension(d)) {
-        output = xla::SetDimensionSize(
-            output, xla::GetDimensionSize(context->Input(0), d), d);
-      }
+      if (is_dynamic[d]) output = xla::SetDimensionSize(output, sizes[d], d);
     }
     context->SetOutput(i, output);
   }
