@@ -91,7 +91,8 @@ def _accelerate(options: argparse.Namespace) -> int:
         return 2
     stock.accelerate()
     sys.argv = [options.script, *options.arguments]
-    sys.path[0] = str(script.resolve().parent)
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = str(script.resolve().parent)
     runpy.run_path(options.script, run_name="__main__")
     return 0
 

@@ -28,13 +28,13 @@ def _register(op_type: str, op: Callable[..., Any]) -> None:
         if isinstance(outputs, tf.Tensor):
             outputs = [outputs]
         return [
-            pfor.wrap(tf.reshape(output, tf.shape(stacked[0])), True)
+            pfor.wrap(tf.reshape(output, tf.shape(stacked[0], tf.int64)), True)
             for output in outputs
         ]
 
 
 def _merge_calls_with_batch(stacked: tf.Tensor) -> tf.Tensor:
-    shape = tf.shape(stacked)
+    shape = tf.shape(stacked, tf.int64)
     return tf.reshape(stacked, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
 
 

@@ -53,8 +53,10 @@ class LocalResponseNormalization(keras.layers.Layer):
     Raises:
       RuntimeError: Keras runs on another backend than TensorFlow.
       ValueError: an argument is none of the values above, or the input has fewer
-        than two dimensions.
-      TypeError: `depth_radius` is no integer.
+        than two dimensions, or, with "channels_first", a number of dimensions that
+        is unknown while a graph is built.
+      TypeError: `depth_radius` is no integer, `bias`, `alpha` or `beta` no number, or
+        the input not of a floating type, or sparse.
     """
 
     def __init__(
@@ -96,18 +98,16 @@ class LocalResponseNormalization(keras.layers.Layer):
     def _lrn(self, x: tf.Tensor) -> tf.Tensor:
         return lrn(x, self.depth_radius, self.bias, self.alpha, self.beta)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if len(input_shape) < 2:
-            raise ValueError(
-                f"{self.name} needs an input of two or more dimensions (batch and "
-                f"channels), but its shape is {tuple(input_shape)}"
-            )
-        self.built = True
-
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        self._check(inputs)
         rank = inputs.shape.rank
         if self.data_format == "channels_last" or rank == 2:
             return self._over_last(inputs)
+        if rank is None:
+            raise ValueError(
+                f"{self.name} has data_format='channels_first', and needs an input "
+                "whose number of dimensions is known"
+            )
         last = tf.transpose(inputs, [0, *range(2, rank), 1])
         return tf.transpose(self._over_last(last), [0, rank - 1, *range(1, rank - 1)])
 
@@ -115,7 +115,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         """LRN over the last dimension; the op itself takes four."""
         if x.shape.rank == 4:
             return self._lrn(x)
-        shape = tf.shape(x)
+        shape = tf.shape(x, tf.int64)
         rows = tf.reshape(x, [1, 1, tf.reduce_prod(shape[:-1]), shape[-1]])
         return tf.ensure_shape(tf.reshape(self._lrn(rows), shape), x.shape)
 
@@ -123,6 +123,29 @@ class LocalResponseNormalization(keras.layers.Layer):
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         return input_shape
+
+    def _check(self, inputs: Any) -> None:
+        """Raises where the input is no tensor of two or more dimensions. Keras's own
+        InputSpec refuses tensors of which the number is not known."""
+        if not hasattr(inputs, "shape"):
+            raise ValueError(
+                f"{self.name} takes one tensor, but got a {type(inputs).__name__}"
+            )
+        rank = tf.TensorShape(inputs.shape).rank
+        if rank is not None and rank < 2:
+            raise ValueError(
+                f"{self.name} needs an input of two or more dimensions (batch and "
+                f"channels), but its shape is {tuple(inputs.shape)}"
+            )
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        self._check(inputs)
+        if not keras.backend.is_float_dtype(inputs.dtype) or inputs.sparse:
+            kind = "sparse" if inputs.sparse else f"of type {inputs.dtype}"
+            raise TypeError(
+                f"{self.name} needs a dense input of a floating type, but it is {kind}"
+            )
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {

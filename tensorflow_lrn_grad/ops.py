@@ -57,7 +57,8 @@ def lrn(
         shape that is known.
       TypeError: `input` has another type, or cannot be made a tensor, or
         `depth_radius` is no integer, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits.
+      ValueError: `depth_radius` takes more than 64 bits, or another attribute is an
+        integer that is larger than any float.
     """
     return _call(
         library.tflrn_lrn, {"input": input}, depth_radius, bias, alpha, beta, name
@@ -110,7 +111,8 @@ def lrn_grad(
         attribute, and for shapes that are known.
       TypeError: an input has another type, or cannot be made a tensor, or
         `depth_radius` is no integer, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits.
+      ValueError: `depth_radius` takes more than 64 bits, or another attribute is an
+        integer that is larger than any float.
     """
     inputs = {
         "input_grads": input_grads,
@@ -139,6 +141,10 @@ def _call(
         ) from None
     if not -(2**63) <= radius < 2**63:
         raise ValueError(f"depth_radius must be an integer of 64 bits, but is {radius}")
+    # TensorFlow would take its default.
+    for argument, number in (("bias", bias), ("alpha", alpha), ("beta", beta)):
+        if number is None:
+            raise TypeError(f"{argument} must be a number, but is None")
     for value in inputs.values():
         if not isinstance(value, tf.Tensor):
             inputs = _convert(inputs)
@@ -152,6 +158,8 @@ def _call(
             beta=beta,
             name=name,
         )
+    except OverflowError as error:
+        raise ValueError(f"bias, alpha and beta must be finite: {error}") from None
     except (tf.errors.InvalidArgumentError, TypeError):
         # TensorFlow's own message would not name the argument in eager mode.
         _check_types(inputs)
@@ -160,9 +168,7 @@ def _call(
 
 def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
     """Makes tensors; what has no type of its own takes that of the first that has."""
-    hint = next(
-        (value.dtype for value in inputs.values() if hasattr(value, "dtype")), None
-    )
+    hint = next(filter(None, map(_dtype, inputs.values())), None)
     converted = {}
     for name, value in inputs.items():
         try:
@@ -170,6 +176,14 @@ def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name} is no tensor: {error}") from error
     return converted
+
+
+def _dtype(value: Any) -> tf.DType | None:
+    """The type of what has one that TensorFlow knows."""
+    try:
+        return tf.as_dtype(value.dtype)
+    except (AttributeError, TypeError):
+        return None
 
 
 def _check_types(inputs: dict[str, tf.Tensor]) -> None:

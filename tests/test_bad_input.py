@@ -114,6 +114,23 @@ def test_no_tensor_at_all(value: object) -> None:
         tlg.lrn_grad(good, good, value)
 
 
+def test_arrays_of_other_libraries() -> None:
+    """Whose types TensorFlow does not know."""
+
+    class Foreign:
+        dtype = "other.float32"
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            return np.ones(SHAPE, np.float32)
+
+    expected = tlg.lrn(np.ones(SHAPE, np.float32))
+    np.testing.assert_array_equal(tlg.lrn(Foreign()), expected)
+    np.testing.assert_array_equal(
+        tlg.lrn_grad(Foreign(), Foreign(), expected),
+        tlg.lrn_grad(tf.ones(SHAPE), tf.ones(SHAPE), expected),
+    )
+
+
 WRONG_ATTRIBUTES = [
     ("depth_radius", -1),
     ("depth_radius", -(2**63)),
@@ -123,11 +140,12 @@ WRONG_ATTRIBUTES = [
     ("depth_radius", 1.5),
     ("depth_radius", math.nan),
     ("depth_radius", "5"),
+    ("depth_radius", None),
     *(
         (name, value)
         for name in ("bias", "alpha", "beta")
         # 1e39 is a finite Python float, and infinite as the attribute's float32.
-        for value in (math.nan, math.inf, -math.inf, 1e39, "1")
+        for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1", None)
     ),
 ]
 

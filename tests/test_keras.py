@@ -78,10 +78,53 @@ def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:
         np.testing.assert_allclose(function(x), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("shape", [(), (3,)])
-def test_too_few_dimensions(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"two or more dimensions.*shape"):
-        layer()(tf.zeros(shape))
+def test_too_few_dimensions(shape: tuple[int, ...], data_format: str) -> None:
+    """In the first call and in any other."""
+    norm = layer(data_format=data_format)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"two or more dimensions.*shape"):
+            norm(tf.zeros(shape))
+        norm(tf.zeros((2, 3, 4)))
+
+
+def test_more_than_one_input() -> None:
+    x = tf.zeros((2, 3))
+    for inputs in ([x, x], [x], {"x": x}):
+        with pytest.raises(ValueError, match="takes one tensor, but got a"):
+            layer()(inputs)
+    with pytest.raises(ValueError, match="takes one tensor, but got a list"):
+        layer()([keras.Input((3,)), keras.Input((3,))])
+
+
+def test_unknown_rank() -> None:
+    signature = [tf.TensorSpec(None, tf.float32)]
+    x = tf.ones((2, 3, 4))
+    last, first = layer(), layer(data_format="channels_first")
+    for norm in (last, first):
+        norm(x)  # Keras itself cannot build a layer for an unknown rank.
+    y = tf.function(lambda t: last(t), input_signature=signature)(x)
+    np.testing.assert_array_equal(y, last(x))
+    with pytest.raises(ValueError, match="number of dimensions is known"):
+        tf.function(lambda t: first(t), input_signature=signature)(x)
+
+
+def test_more_rows_than_32_bits_count() -> None:
+    assert layer()(tf.zeros((65536, 65536, 0))).shape == (65536, 65536, 0)
+
+
+def test_symbolic_types() -> None:
+    """Those that the layer will have when it is called."""
+    symbolic = keras.Input((3, 7), dtype="float64")
+    assert layer()(symbolic).dtype == "float32"
+    same = layer(autocast=False)(symbolic)
+    assert same.dtype == "float64"
+    model = keras.Model(symbolic, same)
+    assert model(tf.ones((1, 3, 7), tf.float64)).dtype == tf.float64
+    for kind in ({"dtype": "int32"}, {"sparse": True}):
+        with pytest.raises(TypeError, match=r"needs a dense input of a floating type"):
+            layer()(keras.Input((3, 7), **kind))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +136,7 @@ def test_too_few_dimensions(shape: tuple[int, ...]) -> None:
         ("bias", float("nan"), ValueError),
         ("alpha", float("inf"), ValueError),
         ("beta", "1", TypeError),
+        ("bias", None, TypeError),
     ],
 )
 def test_bad_arguments(name: str, value: object, error: type) -> None:
