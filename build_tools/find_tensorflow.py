@@ -70,6 +70,8 @@ def config() -> dict:
     # The sentence, and the result, come last; above them, what others have to say.
     if script.returncode != 0:
         words = script.stderr.strip().splitlines()
-        ended = f"importing TensorFlow ended with exit status {script.returncode}"
-        raise SystemExit(f"error: {words[-1] if words else ended}")
+        if script.returncode < 0 or not words:
+            status = f"importing TensorFlow ended with exit status {script.returncode}"
+            words.append(f"{status} ({words[-1]})" if words else status)
+        raise SystemExit(f"error: {words[-1]}")
     return json.loads(script.stdout.strip().splitlines()[-1])

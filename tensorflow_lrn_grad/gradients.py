@@ -71,7 +71,7 @@ def _lrn_grad_grad_gradient(
     def window_sums(values: tf.Tensor) -> tf.Tensor:
         return _window_sums(values, radius)
 
-    def of_h(
+    def derivatives_of_h(
         norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         """H's derivatives by u, y, P and norm."""
@@ -79,7 +79,7 @@ def _lrn_grad_grad_gradient(
         by_norm = (c * y * p / norm - beta * u * power) / norm
         return power, -c * p / norm, -c * y / norm, by_norm
 
-    def of_k(
+    def derivatives_of_k(
         norm: tf.Tensor,
         p: tf.Tensor,
         u: tf.Tensor,
@@ -93,32 +93,25 @@ def _lrn_grad_grad_gradient(
         by_u = -c * q * power / norm
         by_y = c * (2 * alpha * q * p / norm - r) / norm
         by_p = c * (2 * alpha * q * y / norm - g_y) / norm
-        by_norm = (
-            2 * alpha * q * (beta * (beta + 1) * u * power - 2 * c * y * p / norm)
-            + c * (y * r + g_y * p)
-        ) / (norm * norm)
+        of_q = 2 * alpha * q * (beta * (beta + 1) * u * power - 2 * c * y * p / norm)
+        # One after the other: the square of a norm may leave float32's range.
+        by_norm = (of_q + c * (y * r + g_y * p)) / norm / norm
         by_q = 2 * alpha * (c * y * p / norm - beta * u * power) / norm
         return by_u, by_y, by_p, by_norm, by_q, -c * y / norm
 
     norm = attributes["bias"] + alpha * window_sums(x * x)
     p, q, r = window_sums(x * u), window_sums(x * g_x), window_sums(u * g_x)
-    h_by = _weighted(g_dy, of_h, norm, p, u, y)
-    k_by = _weighted(dy, of_k, norm, p, u, y, q, r, g_y)
-    by_u, by_y, by_p, by_norm = map(tf.add, h_by, k_by[:4])
-    by_q, by_r = k_by[4:]
+    weighted_h = _weighted(g_dy, derivatives_of_h, norm, p, u, y)
+    weighted_k = _weighted(dy, derivatives_of_k, norm, p, u, y, q, r, g_y)
+    by_u, by_y, by_p, by_norm = map(tf.add, weighted_h, weighted_k[:4])
+    by_q, by_r = weighted_k[4:]
     over_p = window_sums(by_p)
-    gradients = (
-        by_u + x * over_p + g_x * window_sums(by_r),
-        # The sum is linear in dy.
-        (
-            2 * alpha * q * (c * y * p / norm - beta * u * norm**-beta)
-            - c * (y * r + g_y * p)
-        )
-        / norm,
-        2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q),
-        by_y,
-    )
-    return [tf.cast(gradient, dtype) for gradient in gradients]
+    by_u += x * over_p + g_x * window_sums(by_r)
+    by_x = 2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q)
+    # The sum is linear in dy: this is K.
+    of_q = 2 * alpha * q * (c * y * p / norm - beta * u * norm**-beta)
+    by_dy = (of_q - c * (y * r + g_y * p)) / norm
+    return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
 
 
 def _weighted(
@@ -126,8 +119,9 @@ def _weighted(
     function: Callable[..., tuple[tf.Tensor, ...]],
     *operands: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """weight times each of the function's values; 0, as are all derivatives, for a
-    weight of 0 where one of the values is infinite or NaN."""
+    """weight times each of the function's values; 0, as are their derivatives, for a
+    weight of 0 where one of the values is infinite or NaN. (Where a derivative alone
+    is, that remains NaN.)"""
     finite = [tf.math.is_finite(value) for value in function(*operands)]
     unusable = tf.equal(weight, 0) & ~tf.reduce_all(finite, axis=0)
     # Also inside: the derivative of what is not chosen is 0 times infinity.
@@ -143,63 +137,45 @@ def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
     that the memory is that of `values` whatever the radius. Nothing is multiplied: a
     matrix product or a convolution would round to TF32 on a GPU, and a product with
     0 would carry a NaN out of its window.
-
-    Its gradient is itself. XLA could not compile that of its parts where a size
-    depends on values.
     """
     channels = values.shape[-1]
     if channels is not None:
         radius = min(radius, max(channels - 1, 0))
-
-    @tf.custom_gradient
-    def sums(values: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        return _doubled(values, radius), lambda upstream: _window_sums(upstream, radius)
-
-    return sums(values)
-
-
-def _doubled(values: tf.Tensor, radius: int) -> tf.Tensor:
-    """The window sums, as _window_sums says."""
-    ahead = _sums_of_next(values, radius + 1, _shift_left)
+    ahead = _sums_of_next(values, radius + 1, 1)
     if radius == 0:
         return ahead
-    return ahead + _shift_right(_sums_of_next(values, radius, _shift_right), 1)
+    return ahead + _shifted(_sums_of_next(values, radius, -1), -1)
 
 
-def _sums_of_next(
-    values: tf.Tensor, count: int, shift: Callable[[tf.Tensor, int], tf.Tensor]
-) -> tf.Tensor:
-    """The sum of `count` values from each place on, in the direction of `shift`."""
+def _sums_of_next(values: tf.Tensor, count: int, step: int) -> tf.Tensor:
+    """The sum of `count` values from each place on; step: 1, or backwards, -1."""
     total, summed = None, 0
     span, sums = 1, values
     while True:
         if count & span:
-            part = shift(sums, summed) if summed else sums
+            part = _shifted(sums, step * summed) if summed else sums
             total = part if total is None else total + part
             summed += span
         if 2 * span > count:
             return total
-        sums = sums + shift(sums, span)
+        sums = sums + _shifted(sums, step * span)
         span *= 2
 
 
-def _shift_left(values: tf.Tensor, places: int) -> tf.Tensor:
-    """values_{j + places} at j, and 0 where there is none."""
-    places = tf.minimum(tf.constant(places, tf.int64), _channels(values))
-    paddings = tf.pad([[0, places]], [[3, 0], [0, 0]])
-    return tf.pad(values[..., places:], paddings)
+def _shifted(values: tf.Tensor, places: int) -> tf.Tensor:
+    """values_{j + places} at j, and 0 where there is none.
 
-
-def _shift_right(values: tf.Tensor, places: int) -> tf.Tensor:
-    """values_{j - places} at j, and 0 where there is none."""
-    channels = _channels(values)
-    places = tf.minimum(tf.constant(places, tf.int64), channels)
-    paddings = tf.pad([[places, 0]], [[3, 0], [0, 0]])
-    return tf.pad(values[..., : channels - places], paddings)
-
-
-def _channels(values: tf.Tensor) -> tf.Tensor:
-    return tf.shape(values, out_type=tf.int64)[-1]
+    Of a roll and a selection: the gradients of padding and slicing have sizes that
+    XLA cannot compile where they depend on values.
+    """
+    shape = tf.shape(values)  # XLA broadcasts to no sizes of 64 bits.
+    channels = tf.cast(shape[-1], tf.int64)
+    distance = tf.constant(places, tf.int64)
+    source = tf.range(channels) + distance
+    exists = (source >= 0) & (source < channels)
+    # TensorFlow's vectorized_map takes a negative axis for another one.
+    rolled = tf.roll(values, -tf.clip_by_value(distance, -channels, channels), 3)
+    return tf.where(tf.broadcast_to(exists, shape), rolled, tf.zeros_like(values))
 
 
 def _attributes(op: tf.Operation) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from tensorflow_lrn_grad.gradients import lrn_grad_gradient
 
 _WHY_NOT = (
     "TensorFlow's LRN is not accelerated: tensorflow_lrn_grad has no kernels for the "
-    "GPUs that TensorFlow sees ({}), and those for the CPU would pull LRN off them. "
-    "Build it with CUDA for these GPUs, or hide them by "
+    "GPUs of this machine ({}), and those for the CPU would pull LRN off them. Build "
+    "it with CUDA for these GPUs, or hide them by CUDA_VISIBLE_DEVICES, or all by "
     "tf.config.set_visible_devices([], 'GPU')."
 )
 
@@ -48,10 +48,10 @@ def accelerate() -> bool:
     other threads call for the first time while this runs may keep TensorFlow's
     kernel until this is called again.
 
-    Where TensorFlow sees GPUs for which the library has no kernels, since it was
-    built without CUDA, for other GPUs, or for a newer driver, it does nothing but
-    warn, once: ops are placed on the device with the kernel of highest priority, so
-    that ours would pull LRN from the GPU to the CPU.
+    Where TensorFlow sees GPUs, and the library has no kernels for all that CUDA
+    sees, since it was built without CUDA, for other GPUs, or for a newer driver, it
+    does nothing but warn, once: ops are placed on the device with the kernel of
+    highest priority, so that ours would pull LRN from the GPU to the CPU.
 
     Returns:
       Whether the stock ops run on our kernels now: `is_accelerated()`.

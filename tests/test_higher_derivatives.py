@@ -197,6 +197,30 @@ def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
         np.testing.assert_allclose(narrow, wider, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("scale", "g_x"), [(1e-10, 0.0), (1e-10, 1e-5), (1e10, 1.0)], ids=case_id
+)
+def test_third_derivative_of_extreme_norms(scale: float, g_x: float) -> None:
+    """The square of the norm, 1e-20 or 1e20, is no number of float32."""
+    p = Params(1, 0, 1, 0.5)
+
+    def third(dtype: tf.DType) -> np.ndarray:
+        x = tf.constant([[[[1, 2, 1]]]], dtype) * tf.cast(scale, dtype)
+        u, y = x * 1e4 if scale < 1 else x, tf.constant(1e-6, dtype, x.shape)
+        dy = tf.ones_like(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            d_dy, d_x, _ = grad_grad(u, dy, x, y, p)
+            y = tf.reduce_sum(d_dy) + tf.reduce_sum(d_x) * tf.cast(g_x, dtype)
+        return channels(tape.gradient(y, x))
+
+    wider = third(tf.float64)
+    assert np.isfinite(wider).all()
+    np.testing.assert_allclose(
+        third(tf.float32), wider, rtol=1e-4, atol=1e-5 * np.abs(wider).max()
+    )
+
+
 def channels(tensor: tf.Tensor) -> np.ndarray:
     """The only row of a tensor."""
     return tensor.numpy().astype(np.float64).reshape(-1)
@@ -473,7 +497,7 @@ def test_forward_accumulator(device: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
-def test_derivatives_of_a_forward_accumulator_s(
+def test_derivatives_of_forward_derivatives(
     device: str, rng: np.random.Generator, order: int
 ) -> None:
     """By a tape, and by another accumulator."""

@@ -75,6 +75,58 @@ def test_saved_here_and_loaded_there(
     np.testing.assert_array_equal(out["y"], tlg.lrn(x, **P.attributes()))
 
 
+THIRD_DERIVATIVE = """
+    import sys
+    import tensorflow as tf
+    import tensorflow_lrn_grad as tlg
+
+    x = tf.reshape(tf.linspace(tf.constant(-2.0, tf.float64), 3.0, 14), [1, 1, 2, 7])
+
+    def derivative(order, function):
+        if order == 0:
+            return function(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(derivative(order - 1, function) ** 2)
+        return tape.gradient(y, x)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 7], x.dtype)])
+    def third(t):
+        with tf.GradientTape() as c:
+            c.watch(t)
+            with tf.GradientTape() as b:
+                b.watch(t)
+                with tf.GradientTape() as a:
+                    a.watch(t)
+                    y = tf.reduce_sum(tlg.lrn(t, 2) ** 2)
+                y = tf.reduce_sum(a.gradient(y, t) ** 2)
+            y = tf.reduce_sum(b.gradient(y, t) ** 2)
+        return c.gradient(y, t)
+
+    if sys.argv[1] == "save":
+        module = tf.Module()
+        module.third = third
+        tf.saved_model.save(module, sys.argv[2])
+        result = derivative(5, lambda t: tlg.lrn(t, 2))
+    else:
+        result = derivative(2, tf.saved_model.load(sys.argv[2]).third)
+    print(tf.io.serialize_tensor(result).numpy().hex())
+    """
+
+
+def test_a_saved_derivative_has_derivatives(child: Callable, tmp_path: Path) -> None:
+    """Which custom gradients, of which TensorFlow saves one order, would not."""
+    fifth = []
+    for what in ("save", "load"):
+        result = child(THIRD_DERIVATIVE, what, tmp_path / "model")
+        assert result.returncode == 0, result.stderr
+        assert "custom gradient" not in result.stderr
+        tensor = bytes.fromhex(result.stdout.strip())
+        fifth.append(tf.io.parse_tensor(tensor, tf.float64).numpy())
+    scale = np.abs(fifth[0]).max()
+    np.testing.assert_allclose(fifth[1], fifth[0], rtol=0, atol=1e-12 * scale)
+
+
 class Classifier(tf.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -111,8 +111,10 @@ def gpu_arch() -> str | None:
     ]
     # Both count GPUs in the same order then.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        query.append(f"--id={visible.split(',')[0]}")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # Of none there is no number, and nvidia-smi finds none.
+        query.append(f"--id={visible.split(',')[0] or -1}")
     found = subprocess.run(query, capture_output=True, text=True)
     if found.returncode or not found.stdout.strip():
         return None
@@ -138,6 +140,7 @@ def build(work: Path, arch: str, cuda: compile_library.Cuda) -> None:
     gencode = f"-gencode=arch=compute_{arch},code=sm_{arch}"
     nvcc = [cuda.nvcc, f"-ccbin={compile_library.find_compiler()[-1]}"]
     nvcc += [*compile_library.NVCC_FLAGS, gencode, f"-I{ROOT}"]
+    nvcc += [f'-DTFLRN_CUDA_ARCHS="{arch}"']
     kernels = sorted((ROOT / "cc/cuda").glob("*.cu.cc"))
     programs = [
         ROOT / "tests/cc/check_kernels.cc",

@@ -31,8 +31,8 @@
 // Larger windows are summed row by row through memory.
 //
 // Everything here has internal linkage, and what is included from cc/core below
-// the pragma is always inlined: nothing compiled for this instruction set can be taken by the
-// linker for another file's.
+// the pragma is always inlined: nothing compiled for this instruction set can
+// be taken by the linker for another file's.
 
 // Standard headers come before the pragma, so that their inline functions are
 // compiled for the baseline.

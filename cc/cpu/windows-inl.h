@@ -266,8 +266,8 @@ class WideWindow {
   void SumByDoubling(const Scalar* row, Scalar* sums) const {
     const int64_t width = 2 * radius_ + 1;
     const int64_t padded = lead_ + channels_ + radius_;
-    // What the first zeros make is not read: of the longest spans it lies
-    // before the buffer, of a shorter one before the windows that end with it.
+    // What the first zeros make is not read: of the longest span it lies before
+    // the buffer, of a shorter one before the first place that Add reads.
     int64_t i = std::min(lead_, Doubler::kDelay);
     Doubler doubler(levels_ + i, level_size_, width);
     for (; i < lead_; i += kStep) doubler.Put(V{});

@@ -2,7 +2,6 @@
 #include "cc/cuda/devices.h"
 
 #include <string>
-#include <utility>
 
 #include "cc/cuda/lrn_rows.h"
 #include "cc/cuda/runtime.h"
@@ -20,13 +19,8 @@ std::string DevicesError() {
   if (error != cudaSuccess) return cudaGetErrorString(error);
   for (int device = 0; device < count; ++device) {
     int major = 0, minor = 0;
-    for (const auto& [value, attribute] :
-         {std::pair{&major, cudaDevAttrComputeCapabilityMajor},
-          std::pair{&minor, cudaDevAttrComputeCapabilityMinor}}) {
-      const cudaError_t failed =
-          cudaDeviceGetAttribute(value, attribute, device);
-      if (failed != cudaSuccess) return cudaGetErrorString(failed);
-    }
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
     if (!RunsOn(TFLRN_CUDA_ARCHS, major, minor)) {
       return "GPU " + std::to_string(device) + " is an sm_" +
              std::to_string(10 * major + minor) +

@@ -47,8 +47,8 @@ std::string AttributesAsMlir(const LrnParams& params) {
   return absl::StrCat("{", text, "}");
 }
 
-// The shapes of the inputs, which are the same but for dimensions that depend
-// on values: of these they have the bounds.
+// The shapes of the inputs, which are the same; of dimensions that depend on
+// values they have the bounds. Their sizes XLA cannot compare.
 absl::StatusOr<std::vector<xla::Shape>> InputShapes(
     XlaOpKernelContext* context, absl::Span<const char* const> names) {
   std::vector<xla::Shape> shapes;
