@@ -18,7 +18,7 @@ CUDA = r"<(cuda|cooperative_groups|cub/|math_constants)[\w/.]*>"
 # nothing depends on the two folders that meet the framework.
 ALLOWED = {
     "core": [STANDARD, r'"cc/core/'],
-    "cpu": [STANDARD, r"<([a-z]*mmintrin|arm_neon)\.h>", r'"cc/(core|cpu)/'],
+    "cpu": [STANDARD, r"<([a-z]*mmintrin|arm_neon|cpuid)\.h>", r'"cc/(core|cpu)/'],
     "cuda": [STANDARD, CUDA, r'"cc/(core|cuda)/'],
     "tf": [
         STANDARD,

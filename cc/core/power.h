@@ -110,7 +110,8 @@ TFLRN_INLINE V EvaluateByHalves(const Polynomial<Scalar, kSize>& polynomial,
 // Horner's scheme would have the fewest operations, but each of them waits for
 // the last, and a processor cannot look far enough ahead to fill the time. The
 // first coefficient comes last, for a smaller error. Powers of z are denormal,
-// and slow, for |z| < 2^-31 at the earliest: N is 1 or 2^-24 away from it.
+// and slow, for |z| < 2^-31 at the earliest: in the logarithm never, since N is
+// 1 or 2^-24 away from it.
 template <class V, class Scalar, int kCount>
 TFLRN_INLINE V EvaluatePolynomial(const Polynomial<Scalar, kCount>& polynomial,
                                   V z) {

@@ -52,7 +52,7 @@ inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
 // Vectors that WideWindow adds at a time.
 constexpr int kWideUnroll = 4;
 
-// Vectors of the longest spans that WideWindow sums in registers.
+// The longest span that WideWindow sums in registers, in vectors.
 constexpr int kWideTopLanes = 4;
 
 // Elements after each buffer, for what WideWindow reads and writes past its

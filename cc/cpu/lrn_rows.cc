@@ -1,6 +1,7 @@
 // The functions of lrn_rows.h: they hand on to the active target.
 #include "cc/cpu/lrn_rows.h"
 
+#include "cc/core/power.h"
 #include "cc/cpu/blocking.h"
 #include "cc/cpu/float_mode.h"
 #include "cc/cpu/targets.h"
@@ -26,11 +27,24 @@ const RowKernels<T>& Kernels() {
   return KernelsOf(ActiveTarget(), T{});
 }
 
-// About what the kernels take where the memory is not what limits them: with
-// vectors of 64 bytes 0.7 cycles an element for LRN, 1.1 for LRNGrad and 1.8
-// for LRNGradGrad, with shorter ones in proportion or somewhat more.
-int64_t CyclesPerRow(int64_t channels, int64_t tenths) {
-  return channels * tenths * 64 / (10 * ActiveTarget().vector_bytes) + 1;
+// About what the kernels take where the memory is not what limits them: for
+// float, with vectors of 64 bytes, 0.7 cycles an element for LRN, 1.1 for
+// LRNGrad and 1.8 for LRNGradGrad, with shorter ones in proportion or somewhat
+// more. Double has half the lanes, a power that is not made of roots takes 2.4
+// times as long, and wide windows take twice as long or, in short rows, more.
+template <class T>
+int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
+                     int64_t tenths) {
+  using Scalar = typename ComputeType<T>::type;
+  const int64_t bytes = ActiveTarget().vector_bytes;
+  const int64_t lanes = bytes / sizeof(Scalar);
+  int64_t cycles = channels * tenths * 16 / (10 * lanes);
+  if (!HasRootPower(params.bias, params.alpha, params.beta)) {
+    cycles = cycles * 5 / 2;
+  }
+  const int64_t radius = EffectiveRadius(params.depth_radius, channels);
+  if (!HasTapWindow(radius, channels, lanes)) cycles *= 2;
+  return cycles + 1;
 }
 
 }  // namespace
@@ -40,8 +54,10 @@ size_t ScratchBytes(const LrnParams& params, int64_t channels) {
   // Of the type with the fewest.
   const int64_t lanes = ActiveTarget().vector_bytes / sizeof(double);
   if (HasTapWindow(radius, channels, lanes)) return 0;
-  const int64_t elements = kMaxBuffers * BufferElements(channels) +
-                           WideBufferElements(channels, radius);
+  // A window that is the whole row is summed without levels.
+  const int64_t levels =
+      radius >= channels - 1 ? 0 : WideBufferElements(channels, radius);
+  const int64_t elements = kMaxBuffers * BufferElements(channels) + levels;
   return static_cast<size_t>(elements) * sizeof(double);
 }
 
@@ -68,12 +84,17 @@ void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
                              channels, scratch);
 }
 
-int64_t LrnCyclesPerRow(int64_t channels) { return CyclesPerRow(channels, 7); }
-int64_t LrnGradCyclesPerRow(int64_t channels) {
-  return CyclesPerRow(channels, 11);
+template <class T>
+int64_t LrnCyclesPerRow(const LrnParams& params, int64_t channels) {
+  return CyclesPerRow<T>(params, channels, 7);
 }
-int64_t LrnGradGradCyclesPerRow(int64_t channels) {
-  return CyclesPerRow(channels, 18);
+template <class T>
+int64_t LrnGradCyclesPerRow(const LrnParams& params, int64_t channels) {
+  return CyclesPerRow<T>(params, channels, 11);
+}
+template <class T>
+int64_t LrnGradGradCyclesPerRow(const LrnParams& params, int64_t channels) {
+  return CyclesPerRow<T>(params, channels, 18);
 }
 
 #define TFLRN_INSTANTIATE(T)                                                   \
@@ -83,7 +104,10 @@ int64_t LrnGradGradCyclesPerRow(int64_t channels) {
                                T*, int64_t, int64_t, void*);                   \
   template void LrnGradGradRows<T>(const LrnParams&, const T*, const T*,       \
                                    const T*, const T*, T*, T*, T*, int64_t,    \
-                                   int64_t, void*);
+                                   int64_t, void*);                            \
+  template int64_t LrnCyclesPerRow<T>(const LrnParams&, int64_t);              \
+  template int64_t LrnGradCyclesPerRow<T>(const LrnParams&, int64_t);          \
+  template int64_t LrnGradGradCyclesPerRow<T>(const LrnParams&, int64_t);
 TFLRN_INSTANTIATE(Half)
 TFLRN_INSTANTIATE(BFloat16)
 TFLRN_INSTANTIATE(float)

@@ -14,7 +14,9 @@
 // scratch  ScratchBytes bytes of the caller's, one buffer for each concurrent
 //          call, aligned to kScratchAlignment. Its contents do not matter.
 // Error    float and double: at most (number of summands + 8) eps of the sum of
-//          the magnitudes of the terms, where eps is the spacing at 1.
+//          the magnitudes of the terms, where eps is the spacing at 1, for
+//          |beta| <= 2 and norms whose summands do not cancel. A norm's
+//          relative error counts |beta| times.
 // Denormal values count, whatever the calling thread's floating-point mode is:
 // the mode is set to IEEE 754's default during the call.
 #ifndef TFLRN_CC_CPU_LRN_ROWS_H_
@@ -54,9 +56,12 @@ void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
 
 // A guess of the cycles that the functions above take for a row, for the
 // caller to decide whether more threads pay.
-int64_t LrnCyclesPerRow(int64_t channels);
-int64_t LrnGradCyclesPerRow(int64_t channels);
-int64_t LrnGradGradCyclesPerRow(int64_t channels);
+template <class T>
+int64_t LrnCyclesPerRow(const LrnParams& params, int64_t channels);
+template <class T>
+int64_t LrnGradCyclesPerRow(const LrnParams& params, int64_t channels);
+template <class T>
+int64_t LrnGradGradCyclesPerRow(const LrnParams& params, int64_t channels);
 
 }  // namespace tflrn::cpu
 

@@ -41,14 +41,20 @@ bool Compute(const LrnParams& params, const RowTensors<Op, T>& tensors) {
   return true;
 }
 
-inline int64_t CyclesPerRow(Lrn, int64_t channels) {
-  return LrnCyclesPerRow(channels);
+template <class T>
+int64_t CyclesPerRow(const LrnParams& params, const RowTensors<Lrn, T>& t) {
+  return LrnCyclesPerRow<T>(params, t.channels);
 }
-inline int64_t CyclesPerRow(LrnGrad, int64_t channels) {
-  return LrnGradCyclesPerRow(channels);
+
+template <class T>
+int64_t CyclesPerRow(const LrnParams& params, const RowTensors<LrnGrad, T>& t) {
+  return LrnGradCyclesPerRow<T>(params, t.channels);
 }
-inline int64_t CyclesPerRow(LrnGradGrad, int64_t channels) {
-  return LrnGradGradCyclesPerRow(channels);
+
+template <class T>
+int64_t CyclesPerRow(const LrnParams& params,
+                     const RowTensors<LrnGradGrad, T>& t) {
+  return LrnGradGradCyclesPerRow<T>(params, t.channels);
 }
 
 }  // namespace tflrn::cpu

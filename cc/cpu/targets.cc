@@ -3,6 +3,9 @@
 
 #include <atomic>
 #include <cstdlib>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 namespace tflrn::cpu {
 namespace {
@@ -21,8 +24,10 @@ bool ProcessorRuns(const Target& target) {
            __builtin_cpu_supports("avx512vl") && ProcessorRuns(kAvx2Target);
   }
   if (&target == &kAvx2Target) {
-    // Every processor with AVX2 has F16C, which not every compiler can ask for.
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    // Not every compiler's __builtin_cpu_supports knows F16C.
+    unsigned eax, ebx, ecx, edx;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
   }
 #endif
   return &target == &kBaselineTarget;

@@ -35,7 +35,7 @@ class CpuOp final : public RowsOp<Op, T> {
     };
     const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
     ::tensorflow::Shard(workers.num_threads, workers.workers, tensors.rows,
-                        cpu::CyclesPerRow(Op(), tensors.channels),
+                        cpu::CyclesPerRow(this->params(), tensors),
                         compute_range);
     const size_t scratch_bytes =
         cpu::ScratchBytes(this->params(), tensors.channels);

@@ -19,8 +19,7 @@ ffi::Error OnHost(ffi::ThreadPool pool, ffi::RemainingArgs args,
                   ffi::RemainingRets rets, ffi::Dictionary attributes) {
   const auto compute = [&](const LrnParams& params, const auto& tensors) {
     std::atomic<bool> out_of_memory{false};
-    cpu::ShareRows(pool, tensors.rows,
-                   cpu::CyclesPerRow(Op(), tensors.channels),
+    cpu::ShareRows(pool, tensors.rows, cpu::CyclesPerRow(params, tensors),
                    [&](int64_t begin, int64_t end) {
                      if (!cpu::Compute(params, tensors.Range(begin, end))) {
                        out_of_memory = true;

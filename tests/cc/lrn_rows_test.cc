@@ -171,12 +171,26 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
 
 constexpr int64_t kChannels[] = {1,  2,  3,  7,  8,   15,   16,   17,  31,
                                  32, 33, 64, 96, 256, 1000, 1025, 3000};
-// In registers up to 5; then such that 2 radius + 1 has one binary digit, some,
-// and many, below and above the lanes of a vector.
-constexpr int64_t kRadii[] = {
-    0,  1,  2,  3,    4,
-    5,  6,  8,  9,    16,
-    21, 64, 75, 5000, std::numeric_limits<int64_t>::max()};
+// Summed in registers up to 2 to 12, by target and type; then such that 2
+// radius + 1 has one binary digit, some, and many, below and above the lanes of
+// a vector.
+constexpr int64_t kRadii[] = {0,
+                              1,
+                              2,
+                              3,
+                              4,
+                              5,
+                              6,
+                              8,
+                              9,
+                              16,
+                              21,
+                              64,
+                              75,
+                              300,
+                              700,
+                              5000,
+                              std::numeric_limits<int64_t>::max()};
 
 // bias, alpha and beta in turn over the sizes: all pairs of sizes, and each
 // radius and each number of channels with all parameters, not all combinations.
@@ -379,12 +393,15 @@ void ExpectSameBits(const T* a, const T* b, int64_t count,
   EXPECT_EQ(std::memcmp(a, b, count * sizeof(T)), 0) << where;
 }
 
+// One for each PowerPath.
+constexpr float kBetas[] = {0.75f, 0.3f, 2};
+
 template <class T>
 void TestPartitionAndAliasing() {
   std::mt19937 random(5);
   for (const int64_t channels : {1, 3, 16, 24, 96, 1000}) {
-    for (const int64_t radius : {0, 2, 12, 2000}) {
-      const LrnParams p{radius, 1, 0.5f, 0.75f};
+    for (const int64_t radius : {0, 2, 12, 40, 2000}) {
+      const LrnParams p{radius, 1, 0.5f, kBetas[(channels + radius) % 3]};
       const int64_t rows = 3000 / channels + 5;
       const int64_t size = rows * channels;
       const std::string where = std::to_string(channels) +
@@ -426,8 +443,8 @@ template <class T>
 void TestGradGradPartitionAndAliasing() {
   std::mt19937 random(7);
   for (const int64_t channels : {1, 3, 16, 24, 96, 1000}) {
-    for (const int64_t radius : {0, 2, 12, 2000}) {
-      const LrnParams p{radius, 1, 0.5f, 0.75f};
+    for (const int64_t radius : {0, 2, 12, 40, 2000}) {
+      const LrnParams p{radius, 1, 0.5f, kBetas[(channels + radius) % 3]};
       const int64_t rows = 3000 / channels + 5;
       const int64_t size = rows * channels;
       const std::string where = std::to_string(channels) +
