@@ -71,13 +71,18 @@ def _lrn_grad_grad_gradient(
     def window_sums(values: tf.Tensor) -> tf.Tensor:
         return _window_sums(values, radius)
 
+    def h_by_norm(
+        norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor
+    ) -> tf.Tensor:
+        """H's derivative by norm."""
+        return (c * y * p / norm - beta * u * norm**-beta) / norm
+
     def derivatives_of_h(
         norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         """H's derivatives by u, y, P and norm."""
-        power = norm**-beta
-        by_norm = (c * y * p / norm - beta * u * power) / norm
-        return power, -c * p / norm, -c * y / norm, by_norm
+        by_norm = h_by_norm(norm, p, u, y)
+        return norm**-beta, -c * p / norm, -c * y / norm, by_norm
 
     def derivatives_of_k(
         norm: tf.Tensor,
@@ -96,7 +101,7 @@ def _lrn_grad_grad_gradient(
         of_q = 2 * alpha * q * (beta * (beta + 1) * u * power - 2 * c * y * p / norm)
         # One after the other: the square of a norm may leave float32's range.
         by_norm = (of_q + c * (y * r + g_y * p)) / norm / norm
-        by_q = 2 * alpha * (c * y * p / norm - beta * u * power) / norm
+        by_q = 2 * alpha * h_by_norm(norm, p, u, y)
         return by_u, by_y, by_p, by_norm, by_q, -c * y / norm
 
     norm = attributes["bias"] + alpha * window_sums(x * x)
@@ -109,8 +114,7 @@ def _lrn_grad_grad_gradient(
     by_u += x * over_p + g_x * window_sums(by_r)
     by_x = 2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q)
     # The sum is linear in dy: this is K.
-    of_q = 2 * alpha * q * (c * y * p / norm - beta * u * norm**-beta)
-    by_dy = (of_q - c * (y * r + g_y * p)) / norm
+    by_dy = 2 * alpha * q * h_by_norm(norm, p, u, y) - c * (y * r + g_y * p) / norm
     return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
 
 

@@ -201,7 +201,7 @@ def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
     ("scale", "g_x"), [(1e-10, 0.0), (1e-10, 1e-5), (1e10, 1.0)], ids=case_id
 )
 def test_third_derivative_of_extreme_norms(scale: float, g_x: float) -> None:
-    """The square of the norm, 1e-20 or 1e20, is no number of float32."""
+    """The norm is about 1e-20 or 1e20, and its square no number of float32."""
     p = Params(1, 0, 1, 0.5)
 
     def third(dtype: tf.DType) -> np.ndarray:

@@ -82,34 +82,28 @@ THIRD_DERIVATIVE = """
 
     x = tf.reshape(tf.linspace(tf.constant(-2.0, tf.float64), 3.0, 14), [1, 1, 2, 7])
 
-    def derivative(order, function):
+    def derivative(order, function, t):
         if order == 0:
-            return function(x)
+            return function(t)
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.reduce_sum(derivative(order - 1, function) ** 2)
-        return tape.gradient(y, x)
+            tape.watch(t)
+            y = tf.reduce_sum(derivative(order - 1, function, t) ** 2)
+        return tape.gradient(y, t)
+
+    def lrn(t):
+        return tlg.lrn(t, 2)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 7], x.dtype)])
     def third(t):
-        with tf.GradientTape() as c:
-            c.watch(t)
-            with tf.GradientTape() as b:
-                b.watch(t)
-                with tf.GradientTape() as a:
-                    a.watch(t)
-                    y = tf.reduce_sum(tlg.lrn(t, 2) ** 2)
-                y = tf.reduce_sum(a.gradient(y, t) ** 2)
-            y = tf.reduce_sum(b.gradient(y, t) ** 2)
-        return c.gradient(y, t)
+        return derivative(3, lrn, t)
 
     if sys.argv[1] == "save":
         module = tf.Module()
         module.third = third
         tf.saved_model.save(module, sys.argv[2])
-        result = derivative(5, lambda t: tlg.lrn(t, 2))
+        result = derivative(5, lrn, x)
     else:
-        result = derivative(2, tf.saved_model.load(sys.argv[2]).third)
+        result = derivative(2, tf.saved_model.load(sys.argv[2]).third, x)
     print(tf.io.serialize_tensor(result).numpy().hex())
     """
 

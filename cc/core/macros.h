@@ -1,9 +1,9 @@
 // The attribute of the functions in cc/core that are compiled again for each
 // instruction set and for the device, and a loop to be unrolled.
 //
-// Two copies of one inline function that were compiled with
-// different flags are one function to the linker, which may keep the copy that
-// an old CPU cannot run. So they are always inlined: no copy is ever emitted.
+// Two copies of one inline function that were compiled with different flags are
+// one function to the linker, which may keep the copy that an old CPU cannot
+// run. So they are always inlined: no copy is ever emitted.
 #ifndef TFLRN_CC_CORE_MACROS_H_
 #define TFLRN_CC_CORE_MACROS_H_
 

@@ -273,13 +273,9 @@ class WideWindow {
     for (; i < lead_; i += kStep) doubler.Put(V{});
     int64_t j = 0;
     for (; j + kStep <= channels_; j += kStep) doubler.Put(Widen(row + j));
-    if (j < channels_) {
-      doubler.Put(FirstLanes(Widen(row + j), channels_ - j));
-      j += kStep;
-    }
     // Of each span, the last part of a window ends where the zeros do.
     const int64_t end = channels_ + radius_ + (kLaneLevels - 1) * kStep;
-    for (; j < end; j += kStep) doubler.Put(V{});
+    for (; j < end; j += kStep) doubler.Put(FromRow(row, j));
 
     // Where the window of the first channel begins.
     const int64_t first = lead_ - radius_;

@@ -174,23 +174,9 @@ constexpr int64_t kChannels[] = {1,  2,  3,  7,  8,   15,   16,   17,  31,
 // Summed in registers up to 2 to 12, by target and type; then such that 2
 // radius + 1 has one binary digit, some, and many, below and above the lanes of
 // a vector.
-constexpr int64_t kRadii[] = {0,
-                              1,
-                              2,
-                              3,
-                              4,
-                              5,
-                              6,
-                              8,
-                              9,
-                              16,
-                              21,
-                              64,
-                              75,
-                              300,
-                              700,
-                              5000,
-                              std::numeric_limits<int64_t>::max()};
+constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+constexpr int64_t kRadii[] = {0,  1,  2,  3,  4,   5,   6,    8,       9,
+                              16, 21, 64, 75, 300, 700, 5000, kLargest};
 
 // bias, alpha and beta in turn over the sizes: all pairs of sizes, and each
 // radius and each number of channels with all parameters, not all combinations.
