@@ -2,12 +2,14 @@
 #ifndef TFLRN_CC_CPU_OPS_H_
 #define TFLRN_CC_CPU_OPS_H_
 
+#include <atomic>
 #include <cstdint>
 
 #include "cc/core/lrn_params.h"
 #include "cc/core/ops.h"
 #include "cc/cpu/lrn_rows.h"
 #include "cc/cpu/scratch.h"
+#include "cc/cpu/share_rows.h"
 
 namespace tflrn::cpu {
 
@@ -55,6 +57,21 @@ template <class T>
 int64_t CyclesPerRow(const LrnParams& params,
                      const RowTensors<LrnGradGrad, T>& t) {
   return LrnGradGradCyclesPerRow<T>(params, t.channels);
+}
+
+// The rows shared over a thread pool (share_rows.h); false if a thread found no
+// scratch memory left.
+template <class ThreadPool, class Op, class T>
+bool ComputeShared(ThreadPool& pool, const LrnParams& params,
+                   const RowTensors<Op, T>& tensors) {
+  std::atomic<bool> out_of_memory{false};
+  ShareRows(pool, tensors.rows, CyclesPerRow(params, tensors),
+            [&](int64_t begin, int64_t end) {
+              if (!Compute(params, tensors.Range(begin, end))) {
+                out_of_memory = true;
+              }
+            });
+  return !out_of_memory;
 }
 
 }  // namespace tflrn::cpu

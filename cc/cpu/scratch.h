@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 
+#include "cc/core/lrn_params.h"
 #include "cc/cpu/lrn_rows.h"
 
 namespace tflrn::cpu {
@@ -27,9 +28,9 @@ inline ScratchMemory AllocateScratch(size_t bytes) {
 }
 
 // What is to be said where AllocateScratch returned null.
-inline std::string NoScratchMessage(const std::string& op, size_t bytes,
-                                    int64_t channels) {
-  return op + " needs " + std::to_string(bytes) +
+inline std::string NoScratchMessage(const std::string& op,
+                                    const LrnParams& params, int64_t channels) {
+  return op + " needs " + std::to_string(ScratchBytes(params, channels)) +
          " bytes of scratch memory for each thread, for rows of " +
          std::to_string(channels) + " channels, and could not allocate them";
 }

@@ -1,4 +1,12 @@
-// Shares rows over a thread pool that is only told what to run, such as XLA's.
+// Shares rows over a thread pool that is only told what to run, such as
+// TensorFlow's and XLA's.
+//
+// Why not TensorFlow's own Shard: it makes four ranges for each thread, and
+// leaves all of them to the pool's threads. Of two, the second is woken while
+// the caller is about to sleep, may find both cores taken, and then waits on
+// the first one's. On an EPYC with 2 cores, alternating with a long call of
+// one thread, LRN of 8x28x28x1024 in half took 1.64 ms so, and takes 0.96; of
+// 16384x64 in float 0.23, and takes 0.15.
 #ifndef TFLRN_CC_CPU_SHARE_ROWS_H_
 #define TFLRN_CC_CPU_SHARE_ROWS_H_
 
@@ -12,7 +20,7 @@
 namespace tflrn::cpu {
 
 // What a thread must have to do before another one is asked: the costs that
-// Eigen's thread pool, and so the ops outside of XLA, reckon with.
+// Eigen's thread pool reckons with.
 constexpr int64_t kCyclesPerThread = 100000;
 constexpr int64_t kCyclesPerRange = 40000;
 // So that the threads finish together though one of them was interrupted.

@@ -1,10 +1,10 @@
 // The OpKernels on the CPU: memory and threads. The arithmetic is in cc/cpu.
-#include <atomic>
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "absl/status/status.h"
-#include "cc/cpu/lrn_rows.h"
 #include "cc/cpu/ops.h"
 #include "cc/cpu/scratch.h"
 #include "cc/tf/rows_op.h"
@@ -17,6 +17,26 @@
 namespace tflrn {
 namespace {
 
+// A device's threads, for cpu::ComputeShared.
+class Workers {
+ public:
+  explicit Workers(const ::tensorflow::DeviceBase& device)
+      : workers_(*device.tensorflow_cpu_worker_threads()) {}
+
+  // No more than whoever runs this thread's ops allows it.
+  int64_t num_threads() const {
+    return std::min(workers_.num_threads,
+                    ::tensorflow::GetPerThreadMaxParallelism());
+  }
+
+  void Schedule(std::function<void()> task) {
+    workers_.workers->Schedule(std::move(task));
+  }
+
+ private:
+  const ::tensorflow::DeviceBase::CpuWorkerThreads& workers_;
+};
+
 template <class Op, class T>
 class CpuOp final : public RowsOp<Op, T> {
  public:
@@ -27,21 +47,10 @@ class CpuOp final : public RowsOp<Op, T> {
 
   void Run(::tensorflow::OpKernelContext* context,
            const Tensors& tensors) const override {
-    std::atomic<bool> out_of_memory{false};
-    const auto compute_range = [&](int64_t begin, int64_t end) {
-      if (!cpu::Compute(this->params(), tensors.Range(begin, end))) {
-        out_of_memory = true;
-      }
-    };
-    const auto& workers = *context->device()->tensorflow_cpu_worker_threads();
-    ::tensorflow::Shard(workers.num_threads, workers.workers, tensors.rows,
-                        cpu::CyclesPerRow(this->params(), tensors),
-                        compute_range);
-    const size_t scratch_bytes =
-        cpu::ScratchBytes(this->params(), tensors.channels);
-    OP_REQUIRES(context, !out_of_memory,
+    Workers workers(*context->device());
+    OP_REQUIRES(context, cpu::ComputeShared(workers, this->params(), tensors),
                 absl::ResourceExhaustedError(cpu::NoScratchMessage(
-                    this->type_string(), scratch_bytes, tensors.channels)));
+                    this->type_string(), this->params(), tensors.channels)));
   }
 };
 

@@ -1,13 +1,8 @@
 // The functions that XLA's compiled programs call on the CPU (see handlers.h).
 // The arithmetic is in cc/cpu.
-#include <atomic>
-#include <cstdint>
-
 #include "cc/core/lrn_params.h"
-#include "cc/cpu/lrn_rows.h"
 #include "cc/cpu/ops.h"
 #include "cc/cpu/scratch.h"
-#include "cc/cpu/share_rows.h"
 #include "cc/xla/handler_call.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -18,19 +13,12 @@ template <class Op>
 ffi::Error OnHost(ffi::ThreadPool pool, ffi::RemainingArgs args,
                   ffi::RemainingRets rets, ffi::Dictionary attributes) {
   const auto compute = [&](const LrnParams& params, const auto& tensors) {
-    std::atomic<bool> out_of_memory{false};
-    cpu::ShareRows(pool, tensors.rows, cpu::CyclesPerRow(params, tensors),
-                   [&](int64_t begin, int64_t end) {
-                     if (!cpu::Compute(params, tensors.Range(begin, end))) {
-                       out_of_memory = true;
-                     }
-                   });
-    if (!out_of_memory) return ffi::Error::Success();
+    if (cpu::ComputeShared(pool, params, tensors)) {
+      return ffi::Error::Success();
+    }
     return ffi::Error(
         ffi::ErrorCode::kResourceExhausted,
-        cpu::NoScratchMessage(HandlerName(Op()),
-                              cpu::ScratchBytes(params, tensors.channels),
-                              tensors.channels));
+        cpu::NoScratchMessage(HandlerName(Op()), params, tensors.channels));
   };
   return Handle<Op>(args, rets, attributes, compute);
 }
