@@ -91,10 +91,18 @@ constexpr int kForWriting = 1;
 // ---- The ops, for one vector. i is its first element, and `left` are those
 // from there to the end.
 //
-// First gives the values whose window sums are needed. In an op of two rounds,
-// Second turns these sums into the values of the second round, and into what
-// Finish is to have beside their sums. Each reads of an input only what Finish,
-// or a later vector, does not overwrite: an output may be an input's buffer.
+// First gives the values whose window sums are needed, of which the first are
+// those of x^2. In an op of one round, Finish takes the norms' powers. In an op
+// of two, Second turns norms, powers and the other sums into the values of the
+// second round, and into what Finish is to have beside their sums. Each reads
+// of an input only what Finish, or a later vector, does not overwrite: an
+// output may be an input's buffer.
+
+// The norm and its power, of the sum of x^2.
+template <PowerPath kPath, class V, class Scalar>
+TFLRN_INLINE auto PowerOf(V sum, const LrnCoefficients<Scalar>& c) {
+  return WithPower<kPath>(Norm(sum, c), c.power);
+}
 
 template <class T>
 struct LrnOp {
@@ -117,10 +125,7 @@ struct LrnOp {
     values[0] = x_i * x_i;
   }
 
-  template <PowerPath kPath>
-  TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const V (&sums)[kValues], V) const {
-    const auto [norm, power] = WithPower<kPath>(Norm(sums[0], c), c.power);
+  TFLRN_MEMBER void Finish(int64_t i, int64_t left, V power) const {
     Store<T>(Load(x + i, left) * power, y + i, left);
   }
 };
@@ -152,17 +157,16 @@ struct LrnGradOp {
     values[0] = x_i * x_i;
   }
 
-  template <PowerPath kPath>
-  TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const V (&sums)[kValues],
+  template <class Divisor>
+  TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>&, int64_t i,
+                           int64_t left, const V (&)[kValues],
+                           const NormAndPower<V, Divisor>& at,
                            V (&values)[kValues], V& kept) const {
-    const auto [norm, power] = WithPower<kPath>(Norm(sums[0], c), c.power);
     const V dy_i = Load(dy + i, left);
-    kept = GradDirect(dy_i, power);
-    values[0] = GradTerm(dy_i, Load(y + i, left), norm);
+    kept = GradDirect(dy_i, at.power);
+    values[0] = GradTerm(dy_i, Load(y + i, left), at.norm);
   }
 
-  template <PowerPath kPath>
   TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
                            int64_t left, const V (&sums)[kValues],
                            V kept) const {
@@ -205,21 +209,21 @@ struct LrnGradGradOp {
     values[1] = x_i * Load(u + i, left);
   }
 
-  template <PowerPath kPath>
+  template <class Divisor>
   TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>& c, int64_t i,
                            int64_t left, const V (&sums)[kValues],
+                           const NormAndPower<V, Divisor>& at,
                            V (&values)[kValues], V&) const {
-    const auto [norm, power] = WithPower<kPath>(Norm(sums[0], c), c.power);
     const V u_i = Load(u + i, left);
     const V dy_i = Load(dy + i, left);
     const V y_i = Load(y + i, left);
-    Store<T>(GradGradDy(u_i, y_i, norm, power, sums[1], c), d_dy + i, left);
-    Store<T>(GradGradY(dy_i, norm, sums[1], c), d_y + i, left);
-    values[0] = GradTerm(dy_i, y_i, norm);
-    values[1] = GradGradTerm(u_i, dy_i, y_i, norm, power, sums[1], c);
+    Store<T>(GradGradDy(u_i, y_i, at.norm, at.power, sums[1], c), d_dy + i,
+             left);
+    Store<T>(GradGradY(dy_i, at.norm, sums[1], c), d_y + i, left);
+    values[0] = GradTerm(dy_i, y_i, at.norm);
+    values[1] = GradGradTerm(u_i, dy_i, y_i, at.norm, at.power, sums[1], c);
   }
 
-  template <PowerPath kPath>
   TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
                            int64_t left, const V (&sums)[kValues], V) const {
     const V u_i = Load(u + i, left);
@@ -267,9 +271,10 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
   using V = Vec<Scalar>;
   using Window = TapWindow<Scalar, kRadius>;
   constexpr int kValues = Op::kValues;
-  // How many vectors a part is behind First. A sum needs the vector after.
-  constexpr int kFirstSum = 2, kSecond = 3, kSecondSum = 5;
-  constexpr int kFinish = Op::kRounds == 2 ? 6 : 3;
+  // How many vectors a part is behind First. A sum needs the vector after;
+  // the power is made between the first sum and what comes next.
+  constexpr int kFirstSum = 2, kSecond = 4, kSecondSum = 6;
+  constexpr int kFinish = Op::kRounds == 2 ? 7 : 4;
   constexpr int kWaiting = Op::kRounds == 2 ? kFinish - kSecond : 1;
   constexpr int64_t kStep = kLanes<Scalar>;
   constexpr int64_t kSize = sizeof(*op.x);
@@ -283,7 +288,8 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
   const int64_t whole_vectors = total / kStep;
   const int64_t vectors = (total + kStep - 1) / kStep;
   Window first_windows[kValues], second_windows[kValues];
-  V first[kValues] = {}, first_sums[kValues] = {};
+  V first[kValues] = {}, first_sums[kValues] = {}, sums_of_power[kValues] = {};
+  decltype(PowerOf<kPath>(V{}, c)) power = {};
   V second[kValues] = {}, second_sums[kValues] = {};
   V kept[kWaiting] = {};
   Channels<Scalar> first_at(channels), second_at(channels);
@@ -301,9 +307,11 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
       op.Prefetch(t * kStep + kAhead, t * kStep + kAhead / 2);
     }
     if (const int64_t v = t - kFinish; exists(v)) {
-      op.template Finish<kPath>(c, v * kStep, left(v),
-                                Op::kRounds == 2 ? second_sums : first_sums,
-                                kept[kWaiting - 1]);
+      if constexpr (Op::kRounds == 1) {
+        op.Finish(v * kStep, left(v), power.power);
+      } else {
+        op.Finish(c, v * kStep, left(v), second_sums, kept[kWaiting - 1]);
+      }
     }
     if constexpr (Op::kRounds == 2) {
       PutAll(second, second_windows);
@@ -314,10 +322,12 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
       TFLRN_UNROLL
       for (int k = kWaiting - 1; k > 0; --k) kept[k] = kept[k - 1];
       if (const int64_t v = t - kSecond; exists(v)) {
-        op.template Second<kPath>(c, v * kStep, left(v), first_sums, second,
-                                  kept[0]);
+        op.Second(c, v * kStep, left(v), sums_of_power, power, second, kept[0]);
       }
     }
+    power = PowerOf<kPath>(first_sums[0], c);
+    TFLRN_UNROLL
+    for (int k = 0; k < kValues; ++k) sums_of_power[k] = first_sums[k];
     PutAll(first, first_windows);
     if (exists(t - kFirstSum)) {
       SumAll(first_windows, first_at, radius, first_sums);
@@ -408,7 +418,8 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
         V of[kValues], results[kValues], kept_of = {};
         take(i, of);
         fetch(i, 2);
-        block.template Second<kPath>(c, i, left, of, results, kept_of);
+        block.Second(c, i, left, of, PowerOf<kPath>(of[0], c), results,
+                     kept_of);
         put(i, results);
         if (Op::kKeeps) Narrow(kept_of, kept + i);
       });
@@ -417,9 +428,13 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
     ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
       V of[kValues];
       take(i, of);
-      const V kept_of = Op::kKeeps ? Widen(kept + i) : V{};
       fetch(i, 4);
-      block.template Finish<kPath>(c, i, left, of, kept_of);
+      if constexpr (Op::kRounds == 1) {
+        block.Finish(i, left, PowerOf<kPath>(of[0], c).power);
+      } else {
+        const V kept_of = Op::kKeeps ? Widen(kept + i) : V{};
+        block.Finish(c, i, left, of, kept_of);
+      }
     });
   }
 }
