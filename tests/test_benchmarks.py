@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import itertools
 import json
+import math
 import os
 import sys
 import time
@@ -74,8 +75,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], Callable]:
 def test_contenders_take_turns(clock: Callable) -> None:
     calls = {"a": clock("a", 0.01), "b": clock("b", 0.02)}
     times = timing.interleaved(calls, Effort(10, 1.0))
-    rounds = [clock.log[k : k + 2] for k in range(0, len(clock.log), 2)]
-    assert len(rounds) == 1 + 10  # one warms up
+    assert clock.log[:6] == ["a"] * 3 + ["b"] * 3  # these warm up
+    rounds = [clock.log[k : k + 2] for k in range(6, len(clock.log), 2)]
+    assert len(rounds) == 10
     assert all(sorted(round_) == ["a", "b"] for round_ in rounds)
     assert ["a", "b"] in rounds
     assert ["b", "a"] in rounds
@@ -90,7 +92,7 @@ def test_slow_contenders_take_part_less_often(clock: Callable) -> None:
     assert times["fast"].samples == 20
     assert times["slow"].samples == 5
     # Spread over the rounds: between two of them is an equal number of others.
-    places = [k for k, name in enumerate(clock.log[2:]) if name == "slow"]
+    places = [k for k, name in enumerate(clock.log[4:]) if name == "slow"]
     assert all(3 <= b - a <= 7 for a, b in itertools.pairwise(places))
 
 
@@ -102,8 +104,16 @@ def test_a_call_that_takes_too_long_is_made_once(clock: Callable) -> None:
 
 def test_short_calls_are_repeated_in_a_sample(clock: Callable) -> None:
     times = timing.interleaved({"a": clock("a", 1e-5)}, Effort(4, 1.0))
-    assert len(clock.log) == 1 + 4 * 50
+    assert len(clock.log) == 3 + 4 * 50
     assert times["a"].median_ms == pytest.approx(0.01)
+
+
+def test_a_first_call_that_takes_longer_does_not_count(clock: Callable) -> None:
+    short, long = clock("a", 2**-17), clock("a", 2**-6)
+    calls = itertools.chain([long], itertools.repeat(short))
+    times = timing.interleaved({"a": lambda: next(calls)()}, Effort(4, 1.0))
+    assert len(clock.log) == 3 + 4 * math.ceil(timing.SHORTEST_SAMPLE / 2**-17)
+    assert times["a"].upper_quartile_ms == 1e3 * 2**-17
 
 
 def test_summary_has_the_quartiles() -> None:

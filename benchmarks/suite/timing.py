@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 # A sample shorter than this says more about the clock and the interpreter's moods:
 # short calls are repeated in it.
 SHORTEST_SAMPLE = 5e-4
+# A first call has more to do: one shorter than this says little about the next.
+WARM_UP = 0.05
 # A call this long is its own warm-up, and is made once.
 TOO_LONG = 1.0
 FEWEST = 3
@@ -64,6 +66,9 @@ def interleaved(
     estimates, samples, faults = {}, {}, {}
     for name, call in contenders.items():
         estimates[name], faults[name] = _timed(call, 1)
+        if estimates[name] < WARM_UP:
+            _timed(call, 1)
+            estimates[name], faults[name] = _timed(call, 1)
         samples[name] = []
     rounds = {
         name: _rounds(seconds, effort)
