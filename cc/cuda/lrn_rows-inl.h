@@ -21,14 +21,21 @@
 #include "cc/cuda/walks.h"
 #include "cc/cuda/windows.h"
 
+// For measurements.
+#ifndef TFLRN_TILE_THREADS
+#define TFLRN_TILE_THREADS 128
+#endif
+
 // Not an unnamed namespace: nvcc would name the kernels after the folder they
 // are compiled in, and no two builds would make the same library.
 namespace tflrn::cuda {
 
 // The numbers of a launch.
 struct LaunchPolicy {
-  // A tile has as many rows as keep about this many threads busy.
-  static constexpr int kTileThreads = 256;
+  // A tile has as many rows as keep about this many threads busy: few, so that
+  // while one block of a multiprocessor waits for all its threads, others ask
+  // for memory.
+  static constexpr int kTileThreads = TFLRN_TILE_THREADS;
   // A row of up to this many packs is a tile that stays in registers.
   static constexpr int kMaxThreads = 512;
   // What every GPU gives a block without being asked.
@@ -44,10 +51,14 @@ struct LaunchPolicy {
   // threads ask for 32 KiB of LRN's one input at once.
   static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
   // Blocks of kMaxThreads for which a multiprocessor must have registers, so
-  // that enough is asked for; 1 where that would spill.
-  template <class Window>
+  // that enough is asked for; 1 where that would spill, as in nvcc 13.0's code
+  // of LRNGradGrad before and after the architectures 80 to 90.
+  template <class Window, class T>
   static constexpr int MinBlocks(Op op) {
-    return Window::kFewRegisters && op != Op::kLrnGradGrad ? 2 : 1;
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
+    if (op == Op::kLrnGradGrad && sizeof(T) != sizeof(float)) return 1;
+#endif
+    return Window::kFewRegisters ? 2 : 1;
   }
 
   static_assert(kTileThreads <= kMaxThreads, "a tile fits into a block");
@@ -76,8 +87,9 @@ struct KernelArgs {
 };
 
 template <class Steps, class Window, class Walk>
-__global__ void __launch_bounds__(LaunchPolicy::kMaxThreads,
-                                  LaunchPolicy::MinBlocks<Window>(Steps::kOp))
+__global__ void __launch_bounds__(
+    LaunchPolicy::kMaxThreads,
+    LaunchPolicy::MinBlocks<Window, typename Steps::Type>(Steps::kOp))
     RowsKernel(const KernelArgs<Steps> args) {
   using V = typename Steps::V;
   using Index = typename Walk::Index;

@@ -60,20 +60,21 @@ struct ApproximateFunctions {
   }
 };
 
-// Divides by a norm; for the formulas it is a number like any other. A quarter
-// of the norm, since the reciprocal of a norm above 2^126 is denormal, and to
-// compute with those takes 4 instructions more.
+// Divides by a norm; for the formulas it is a number like any other. By way of
+// four times the reciprocal, since that of a norm above 2^126 is denormal: the
+// approximation would give 0, and so it only loses two bits.
 class ReciprocalNorm {
  public:
   __device__ explicit ReciprocalNorm(float norm)
-      : four_over_norm_(ApproximateFunctions::Reciprocal(norm * 0.25f)) {}
+      : one_over_norm_(ApproximateFunctions::Reciprocal(norm * 0.25f) * 0.25f) {
+  }
   friend __device__ __forceinline__ float operator/(float dividend,
                                                     ReciprocalNorm divisor) {
-    return dividend * 0.25f * divisor.four_over_norm_;
+    return dividend * divisor.one_over_norm_;
   }
 
  private:
-  float four_over_norm_;
+  float one_over_norm_;
 };
 
 // Whether a norm is 2^-124 or more, or NaN, and its power and its reciprocal

@@ -57,32 +57,19 @@ class TapWindow {
   static constexpr bool kFewRegisters = !kAcrossRows;
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
-    if (kAcrossRows) {
-      const int64_t packs = (rows * channels + kLanes - 1) / kLanes;
-      return (packs + 2 * kPad) * kLanes;
-    }
-    return rows * channels + (rows + 1) * kPad * kLanes;
+    if (!kAcrossRows) return rows * channels;
+    const int64_t packs = (rows * channels + kLanes - 1) / kLanes;
+    return (packs + 2 * kPad) * kLanes;
   }
 
   TapWindow() = default;
   __device__ TapWindow(V* memory, Index rows, Index channels, Index radius)
       : memory_(memory),
         channels_(channels),
-        row_stride_(kAcrossRows ? 0 : channels / kLanes + kPad),
+        row_packs_(channels / kLanes),
         group_stride_(static_cast<Index>(Elements(rows, channels, radius)) /
                       kGroups),
-        radius_(radius) {
-    if constexpr (!kAcrossRows) {
-      // Zeros between the rows are what the window of an edge channel lacks.
-      for (Index row = threadIdx.y; row <= rows; row += blockDim.y) {
-        for (Index i = threadIdx.x; i < kPad; i += blockDim.x) {
-          for (int g = 0; g < kGroups; ++g) {
-            Store(At(row * row_stride_ + i, g), Group{});
-          }
-        }
-      }
-    }
-  }
+        radius_(radius) {}
 
   __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
     TFLRN_UNROLL
@@ -102,7 +89,11 @@ class TapWindow {
     const Index pack = PackOf(place);
     if constexpr (kLanes == 1) {
       const V* const center = At(pack, 0);
-      for (Index k = 1; k <= radius_; ++k) values[0] += center[-k] + center[k];
+      for (Index k = 1; k <= radius_; ++k) {
+        const V before = k <= place.channel ? center[-k] : V{};
+        const V after = k < channels_ - place.channel ? center[k] : V{};
+        values[0] += before + after;
+      }
     } else {
       V span[kSpan];
       TFLRN_UNROLL
@@ -111,8 +102,15 @@ class TapWindow {
         const bool far =
             i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
         if (own || far) continue;
-        const Group group =
-            Load<kGroup>(At(pack - kPad + i / kLanes, i % kLanes / kGroup));
+        // What the window of an edge channel lacks is 0. Packs that cross rows
+        // see to that in AddNeighbours.
+        const Index distance = i / kLanes - kPad;
+        const bool in_row = distance < 0 ? place.pack >= -distance
+                                         : place.pack + distance < row_packs_;
+        Group group = {};
+        if (kAcrossRows || in_row) {
+          group = Load<kGroup>(At(pack + distance, i % kLanes / kGroup));
+        }
         TFLRN_UNROLL
         for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
       }
@@ -135,7 +133,8 @@ class TapWindow {
   static constexpr int kGroup = kLanes == 1 ? 1 : kPackBytes / sizeof(V);
   static constexpr int kGroups = kLanes / kGroup;
   using Group = Pack<V, kGroup>;
-  // Packs before the first row, between rows and after the last.
+  // How many packs away a neighbour may be; where packs cross rows, there is
+  // memory for as many before the first and after the last.
   static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
 
   // A thread's values and as many packs before and after them as it may need.
@@ -171,7 +170,7 @@ class TapWindow {
   }
 
   __device__ Index PackOf(const Place<Index>& place) const {
-    return kPad + (kAcrossRows ? 0 : place.row * row_stride_) + place.pack;
+    return (kAcrossRows ? kPad : place.row * row_packs_) + place.pack;
   }
 
   __device__ V* At(Index pack, int group) const {
@@ -180,7 +179,7 @@ class TapWindow {
 
   V* memory_;
   Index channels_;
-  Index row_stride_;    // In packs.
+  Index row_packs_;     // If rows are whole packs.
   Index group_stride_;  // In elements.
   Index radius_;
 };
