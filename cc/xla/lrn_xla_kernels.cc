@@ -18,11 +18,13 @@
 #include "cc/xla/handlers.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
+#include "xla/hlo/builder/lib/constants.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/layout_util.h"
 #include "xla/service/hlo.pb.h"
 #include "xla/shape.h"
 #include "xla/shape_util.h"
+#include "xla/xla_data.pb.h"
 
 namespace tflrn::xla_ops {
 namespace {
@@ -67,15 +69,17 @@ absl::StatusOr<std::vector<xla::Shape>> InputShapes(
       return absl::InvalidArgumentError(ShapeMismatchMessage(
           names[i], text(*shape), names[0], text(shapes[0])));
     }
-    if (shape->is_dynamic_dimension(kRank - 1)) {
-      return absl::UnimplementedError(absl::StrCat(
-          names[i],
-          " has a number of channels that depends on values, which XLA "
-          "cannot compile ",
-          context->op_kernel().type_string(), " for"));
-    }
   }
   return shapes;
+}
+
+// Zeros in the place of the channels from `channels` on.
+xla::XlaOp FirstChannels(xla::XlaOp input, const xla::Shape& shape,
+                         xla::XlaOp channels) {
+  const xla::XlaOp channel = xla::Iota(
+      input.builder(), xla::ShapeUtil::MakeShape(xla::S32, shape.dimensions()),
+      kRank - 1);
+  return xla::Select(xla::Lt(channel, channels), input, xla::ZerosLike(input));
 }
 
 }  // namespace
@@ -99,8 +103,10 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
   xla::Shape shape = xla::ShapeUtil::MakeStaticShape(input_shapes->front());
   *shape.mutable_layout() = xla::LayoutUtil::GetDefaultLayoutForShape(shape);
 
-  // Where the number of rows depends on values, a custom call gets as many as
-  // there may be. Rows are independent, so that the surplus does no harm.
+  // Where sizes depend on values, a custom call gets as much as there may be.
+  // Rows are independent, so that a surplus of them does no harm; of channels
+  // it does none where all the inputs are 0, as the squares and the terms are
+  // then.
   std::vector<xla::XlaOp> inputs;
   xla::XlaOp sizes[kRank];  // Of the dimensions that depend on values.
   bool is_dynamic[kRank] = {};
@@ -111,6 +117,7 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
         sizes[d] = xla::GetDimensionSize(context->Input(i), d);
         is_dynamic[d] = true;
         input = xla::RemoveDynamicDimension(input, d);
+        if (d == kRank - 1) input = FirstChannels(input, shape, sizes[d]);
       }
     }
     inputs.push_back(input);
