@@ -1,10 +1,14 @@
-"""TensorFlow's debugging and profiling tools work with the ops."""
+"""TensorFlow's debugging and profiling tools work with the ops; tools/check_gpu.py
+says all it can say whatever goes wrong."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from oracle import FLOAT32, Params
 
 import tensorflow_lrn_grad as tlg
 
+ROOT = Path(__file__).resolve().parents[1]
 P = Params(2, 1.5, 0.5, 0.75)
 
 
@@ -149,3 +154,182 @@ def test_the_graph_shows_the_names(tmp_path: Path) -> None:
     ]
     nodes = {node.name: node.op for graph in graphs for node in graph.node}
     assert nodes["my_norm"] == "TFLRN>LRN"
+
+
+# tools/check_gpu.py, where programs only say what they would say on a GPU ------------
+
+HANGS = "trap '' TERM; (sleep 99) & echo \"$!\" >{pid}; echo begun; wait; sleep 99"
+
+
+class Machine:
+    """One with a GPU, whose programs are shell scripts."""
+
+    def __init__(self, script: ModuleType, folder: Path) -> None:
+        self.script = script
+        self.folder = folder
+        self.output = folder / "output"
+        self.archs: list[str] = []  # That were compiled for.
+        self.tools = {
+            "nvidia-smi": "echo 'Fake GPU, 9.0, 1.2'",
+            "compute-sanitizer": "echo '===== ERROR SUMMARY: 0 errors'",
+            "ncu": "echo profiled",
+        }
+        self.compiled = {
+            "check_kernels": """
+                if [ "$1" = --list ]; then
+                  printf 'Fake GPU, sm_90\nfirst\nsecond\n'
+                else
+                  echo "ok $1"
+                fi
+                """,
+            "time_kernels": "echo '[]' >\"$1\"",
+        }
+
+    def compile_programs(self, session: Any, arch: str) -> None:
+        self.archs.append(arch)
+        self._write(session.work, self.compiled)
+
+    def check(self, *arguments: str) -> int:
+        self._write(self.folder, self.tools)
+        return self.script.main(["--output", str(self.output), *arguments])
+
+    def results(self) -> dict[str, str]:
+        """Of each step, without the seconds."""
+        text = (self.output / "summary.txt").read_text()
+        return dict(re.findall(r"^(\w+): (.*?)(?: \[\d+ s\])?$", text, re.MULTILINE))
+
+    def log(self) -> str:
+        return (self.output / "logs.txt").read_text()
+
+    def _write(self, folder: Path, programs: dict[str, str]) -> None:
+        for name, text in programs.items():
+            (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+            (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
+    if not (ROOT / "tools/check_gpu.py").is_file():
+        pytest.skip("tools/check_gpu.py is not here")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_gpu
+
+    machine = Machine(check_gpu, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv("TFLRN_CUDA", "1")
+    cuda = check_gpu.compile_library.Cuda(str(tmp_path / "nvcc"), (), ())
+    monkeypatch.setattr(check_gpu.compile_library, "find_cuda", lambda: (cuda, ""))
+    monkeypatch.setattr(check_gpu, "compile_programs", machine.compile_programs)
+    # A JAX that fails, here and in its process.
+    (tmp_path / "jax.py").write_text("raise ImportError('no driver')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    return machine
+
+
+def is_running(pid: str) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_gpu_step_that_fails_does_not_end_the_others(machine: Machine) -> None:
+    machine.tools["compute-sanitizer"] = """
+        echo "===== $2"
+        echo "===== ERROR SUMMARY: 0 errors"
+        [ "$2" != racecheck ] || exit 9
+        """
+    assert machine.check() == 1
+    assert machine.results() == {
+        "build": "ok",
+        "check": "ok",
+        "time": "ok",
+        "sanitize": "FAILED: racecheck: exit status 9: ===== ERROR SUMMARY: 0 errors",
+        "jax": "FAILED: exit status 1: ImportError: no driver",
+        "profile": "ok",
+    }
+    assert machine.archs == ["90"]
+    for said in ("ok first", "===== racecheck", "no driver", "profiled"):
+        assert said in machine.log()
+    files = {path.name for path in machine.output.iterdir()}
+    assert files == {"logs.txt", "summary.txt", "time_kernels.json"}
+
+
+def test_a_gpu_check_that_dies_or_hangs_hides_no_other(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(machine.script.LIMITS, "check", 2)
+    child = machine.folder / "pid"
+    machine.compiled["check_kernels"] = f"""
+        case "$1" in
+          --list) printf 'Fake GPU, sm_90\nhangs\ndies\nis well\n' ;;
+          hangs) {HANGS.format(pid=child)} ;;
+          dies) echo "a kernel: error" >&2; kill -ABRT $$ ;;
+          *) echo "ok $1" ;;
+        esac
+        """
+    assert machine.check("check", "time") == 1
+    assert machine.results() == {
+        "build": "ok",
+        "check": "FAILED: hangs: stopped after 2 s: begun; "
+        "dies: killed by signal 6 (Aborted): a kernel: error",
+        "time": "ok",
+    }
+    assert "  hangs: begun\n" in machine.log()
+    assert "  ok is well\n" in machine.log()
+    assert not is_running(child.read_text().strip())
+
+
+def test_the_gpu_checks_end_in_time(machine: Machine) -> None:
+    machine.compiled["time_kernels"] = HANGS.format(pid=machine.folder / "pid")
+    assert machine.check("time", "sanitize", "jax", "profile", "--seconds", "2") == 1
+    assert machine.results() == {
+        "build": "ok",
+        "time": "FAILED: stopped after 2 s: begun",
+        "sanitize": "FAILED: no time is left",
+        "jax": "FAILED: no time is left",
+        "profile": "left out: too little time is left",
+    }
+
+
+def test_a_program_that_is_not_there_fails_its_step(machine: Machine) -> None:
+    del machine.compiled["time_kernels"]
+    assert machine.check("time", "check") == 1
+    results = machine.results()
+    assert results["check"] == "ok"
+    assert results["time"].startswith("FAILED: FileNotFoundError: ")
+
+
+def test_the_runtime_finds_the_gpu_that_the_driver_does_not_show(
+    machine: Machine,
+) -> None:
+    machine.tools["nvidia-smi"] = "exit 9"
+    kernels = machine.compiled["check_kernels"]
+    machine.compiled["check_kernels"] = kernels.replace("sm_90", "sm_80")
+    assert machine.check("check") == 0
+    assert machine.archs == ["90", "80"]
+
+    machine.compiled["check_kernels"] = "echo no GPU here: an error; exit 3"
+    assert machine.check("check") == machine.script.NO_GPU
+    assert machine.results() == {"build": "ok", "check": "not reached"}
+    assert "an error" in machine.log()
+
+
+def test_a_gpu_step_that_was_asked_for_is_not_left_out(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine.script, "find_program", lambda name, *folders: None)
+    assert machine.check("check", "profile") == 1
+    assert machine.results()["profile"] == "left out: there is no ncu here"
+    assert machine.results()["check"] == "ok"
+
+
+def test_cases_can_be_timed_again(machine: Machine) -> None:
+    machine.compiled["time_kernels"] = 'shift; printf "%s|" "$@"'
+    assert machine.check("time", "--case", "AlexNet 1", "--case", ", half") == 0
+    assert "AlexNet 1|, half|" in machine.log()

@@ -1,18 +1,25 @@
 #!/usr/bin/env python3
 """Builds, checks and times the GPU kernels, with neither TensorFlow nor GoogleTest.
 
-    tools/check_gpu.py [STEP ...] [--output FOLDER]
+    tools/check_gpu.py [STEP ...] [--output FOLDER] [--seconds N] [--case WORD ...]
 
 emulate    the checks on the host, under the address and undefined-behaviour
            sanitizers; needs g++, and neither nvcc nor a GPU
-check      the checks on the GPU (tests/cc/check_kernels.cc)
-jax        the XLA handlers, called from JAX (tests/jax_handlers.py)
+build      what all others need, and taken before them
+check      the checks on the GPU (tests/cc/check_kernels.cc), each in a process of its
+           own
 time       times and bandwidths, beside cuDNN's (benchmarks/gpu/time_kernels.cc)
 sanitize   some checks under compute-sanitizer's memcheck, racecheck, initcheck and
            synccheck
+jax        the XLA handlers, called from JAX (tests/jax_handlers.py)
+profile    the kernels of one layer under Nsight Compute, where that is
 
-Without a step: all but emulate. Logs, and the times as time_kernels.json, go to FOLDER.
-Where there is no GPU, everything is compiled, and linked, for sm_90.
+Without a step: all but emulate. Whatever becomes of one, the next is taken; but for
+emulate, all is over after N seconds (540). FOLDER has logs.txt, the times as
+time_kernels.json, and summary.txt, which is written again after each step. With --case,
+only such cases are timed as have all the words in their names, which are like
+"AlexNet 1, LRN, half". Where there is no GPU, everything is compiled, and linked, for
+sm_90.
 
 Exit status: 0 if all is well, 1 if not, or if a named step could not be taken, 3 where
 there is no GPU to run on.
@@ -21,87 +28,217 @@ there is no GPU to run on.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
+import contextlib
 import importlib.util
+import math
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from build_tools import compile_library  # noqa: E402
 
-# A sanitizer that takes longer is stopped.
-MOST_SECONDS = 1200
+# A lent machine may be had for ten minutes, and the build is part of them.
+SECONDS = 540
+# Of a step that is not the last: more than it should take, and less than would leave
+# the others nothing. In this order, what says most first.
+LIMITS = {
+    "check": 120,  # Seconds on the host, and 20 processes in turns on the GPU.
+    "time": 120,  # 120 cases, and half a second for each.
+    "sanitize": 130,  # racecheck makes all a thousand times slower.
+    "jax": 90,  # 37 programs to compile.
+    "profile": 60,  # Six processes.
+}
+# For a killed process; one that waits for the GPU may never end.
+SECONDS_TO_END = 5
 
-# The slowest last, in case that time runs out.
-STEPS = ("emulate", "check", "jax", "time", "sanitize")
+STEPS = ("emulate", "build", *LIMITS)
 NO_GPU = 3
+DEFAULT_ARCH = "90"
+# Where programs are that are not on the PATH.
+DRIVER_FOLDERS = ("/usr/bin", "/usr/local/nvidia/bin")
+TOOL_FOLDERS = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 SANITIZER = "compute-sanitizer"
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
-# Of the checks, those that launch every version with every window; racecheck makes all
-# a thousand times slower.
+# Of the checks, those that launch every version with every window.
 SANITIZED = ("repeated runs", "special values", "extreme norms")
+PROFILER = "ncu"
 
 
-def say(*words: object) -> None:
-    print(*words, flush=True)
+def run_all(
+    commands: dict[str, list],
+    deadline: float,
+    show: Callable[[str, str], None],
+    **options,
+) -> dict[str, int | None]:
+    """Runs commands at once, and calls show(name, line) with each line as it comes.
+
+    Their exit statuses; None of one that did not end in time. At the end all are
+    killed, with what they have started.
+    """
+    processes: dict[str, subprocess.Popen] = {}
+    readers = []
+
+    def read(name: str, lines: IO[str]) -> None:
+        with lines:
+            for line in lines:
+                show(name, line.rstrip())
+
+    def wait(until: float) -> None:
+        for process in processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, until - time.monotonic()))
+
+    try:
+        for name, command in commands.items():
+            process = subprocess.Popen(
+                [*map(str, command)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=ROOT,
+                start_new_session=True,
+                **options,
+            )
+            processes[name] = process
+            arguments = (name, process.stdout)
+            readers.append(threading.Thread(target=read, args=arguments, daemon=True))
+            readers[-1].start()
+        wait(deadline)
+        return {name: process.poll() for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        ended = time.monotonic() + SECONDS_TO_END
+        wait(ended)
+        for reader in readers:
+            reader.join(max(0, ended - time.monotonic()))
 
 
-def run(command: list, log: Path | None = None, **options) -> int:
-    """Runs a command; shows its output, and keeps it in the log."""
-    with subprocess.Popen(
-        [*map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
+class Session:
+    """What the steps share."""
+
+    def __init__(self, work: Path, output: Path, log: IO[str], steps: list[str]):
+        self.work = work
+        self.output = output
+        self.results = dict.fromkeys(steps, "not reached")
+        self.cases: list[str] = []  # Words in the names of those to be timed.
+        self.cuda: compile_library.Cuda | None = None
+        self.arch: str | None = None  # The GPU's, as in 90.
+        self.end = math.inf  # Of all steps.
+        self.deadline = math.inf  # Of the one that is taken.
+        self._log = log
+        self._lock = threading.Lock()
+
+    def say(self, line: str, shown: bool = True) -> None:
+        with self._lock:
+            self._log.write(line + "\n")
+            if shown:
+                print(line, flush=True)
+
+    def run(
+        self,
+        commands: dict[str, list],
+        shown: Callable[[str], bool] = lambda line: True,
         **options,
-    ) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            say("  " + line.rstrip())
-            lines.append(line)
-    if log:
-        log.write_text("".join(lines))
-    return process.returncode
+    ) -> list[str]:
+        """Runs commands at once; their lines.
 
-
-def compile_all(commands: dict[Path, list]) -> None:
-    """Runs the commands, as many at once as there are processors."""
-
-    def compile_one(target: Path) -> tuple[Path, float, subprocess.CompletedProcess]:
+        SystemExit says which have failed, and what they said last.
+        """
         start = time.monotonic()
-        done = subprocess.run(
-            [*map(str, commands[target])],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=ROOT,
-        )
-        return target, time.monotonic() - start, done
+        if start >= self.deadline:
+            raise SystemExit("no time is left")
+        lines = []
+        last = {}
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(compile_one, target) for target in commands]
-        for future in concurrent.futures.as_completed(futures):
-            target, seconds, done = future.result()
-            say(f"  {target.name}  {seconds:.0f} s")
-            if done.stdout:
-                say(done.stdout)
-            if done.returncode:
-                raise SystemExit(f"error: {shlex.join(map(str, commands[target]))}")
+        def show(name: str, line: str) -> None:
+            lines.append(line)
+            last[name] = line
+            self.say("  " + (line if name in line else f"{name}: {line}"), shown(line))
+
+        for command in commands.values():
+            self.say(f"  $ {shlex.join(map(str, command))}", shown=False)
+        wrong = []
+        for name, status in run_all(commands, self.deadline, show, **options).items():
+            if status is None:
+                why = f"stopped after {time.monotonic() - start:.0f} s"
+            elif status < 0:
+                why = f"killed by signal {-status} ({signal.strsignal(-status)})"
+            else:
+                why = f"exit status {status}"
+            if status != 0:
+                wrong.append(": ".join(filter(None, (name, why, last.get(name)))))
+        if wrong:
+            raise SystemExit("; ".join(wrong))
+        return lines
+
+    def take(self, step: str) -> None:
+        self.say(f"== {step}")
+        self._note(step, "not ended")
+        start = time.monotonic()
+        limited = step in LIMITS and step != [*self.results][-1]
+        self.deadline = min(start + LIMITS[step], self.end) if limited else self.end
+        try:
+            left_out = FUNCTIONS[step](self)
+            result = f"left out: {left_out}" if left_out else "ok"
+        except SystemExit as why:
+            result = f"FAILED: {why}"
+        except Exception as error:
+            self.say(traceback.format_exc(), shown=False)
+            result = f"FAILED: {type(error).__name__}: {error}"
+        self._note(step, f"{result} [{time.monotonic() - start:.0f} s]")
+        self.say(f"{step}: {self.results[step]}")
+
+    def summary(self) -> str:
+        return "\n".join(f"{step}: {result}" for step, result in self.results.items())
+
+    def _note(self, step: str, result: str) -> None:
+        self.results[step] = result
+        (self.output / "summary.txt").write_text(self.summary() + "\n")
 
 
-def gpu_arch() -> str | None:
-    """The architecture of CUDA's first GPU, as in 90; None where there is none."""
-    smi = shutil.which("nvidia-smi")
+def find_program(name: str, *folders: object) -> str | None:
+    """From the PATH, or else from one of the folders."""
+    path = [os.environ["PATH"], *map(str, folders)]
+    return shutil.which(name, path=os.pathsep.join(path))
+
+
+def toolkit_folders(session: Session) -> tuple[object, ...]:
+    assert session.cuda is not None
+    toolkit = Path(session.cuda.nvcc).resolve().parent
+    return toolkit, toolkit.parent / SANITIZER, *TOOL_FOLDERS
+
+
+def emulate(session: Session) -> None:
+    program = session.work / "check_emulated"
+    flags = ["-O1", "-g", "-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra"]
+    flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    source = "tests/cc/check_kernels.cc"
+    compiler = compile_library.find_compiler()
+    session.run({"": [*compiler, *flags, "-iquote.", source, "-o", program]})
+    session.run({"": [program]})
+
+
+def arch_by_driver(session: Session) -> str | None:
+    """The architecture of CUDA's first GPU; None if the driver's tool shows none."""
+    smi = find_program("nvidia-smi", *DRIVER_FOLDERS)
     if not smi:
         return None
     query = [
@@ -115,113 +252,115 @@ def gpu_arch() -> str | None:
     if visible is not None:
         # Of none there is no number, and nvidia-smi finds none.
         query.append(f"--id={visible.split(',')[0] or -1}")
-    found = subprocess.run(query, capture_output=True, text=True)
-    if found.returncode or not found.stdout.strip():
+    try:
+        lines = session.run({"": query})
+    except SystemExit:
         return None
-    first = found.stdout.splitlines()[0]
-    say(f"GPU: {first}")
-    return first.split(", ")[1].replace(".", "")
+    found = re.search(r", (\d+)\.(\d+), ", "\n".join(lines))
+    return found and found[1] + found[2]
 
 
-def emulate(work: Path, logs: Path) -> bool:
-    say("the checks, emulated on the host, under sanitizers")
-    program = work / "check_emulated"
-    flags = ["-O1", "-g", "-std=c++17", "-ffp-contract=off", "-Wall", "-Wextra"]
-    flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-    source = "tests/cc/check_kernels.cc"
-    compiler = compile_library.find_compiler()
-    compile_all({program: [*compiler, *flags, "-iquote.", source, "-o", program]})
-    return run([program], logs / "emulate.log") == 0
+def arch_by_runtime(session: Session) -> str | None:
+    """The same from check_kernels."""
+    try:
+        lines = session.run({"": [session.work / "check_kernels", "--list"]})
+    except SystemExit:
+        return None
+    found = re.search(r", sm_(\d+)$", lines[0])
+    return found and found[1]
 
 
-def build(work: Path, arch: str, cuda: compile_library.Cuda) -> None:
+def compile_programs(session: Session, arch: str) -> None:
     """check_kernels and time_kernels, for one architecture."""
-    say(f"nvcc, for sm_{arch}")
-    gencode = f"-gencode=arch=compute_{arch},code=sm_{arch}"
-    nvcc = [cuda.nvcc, f"-ccbin={compile_library.find_compiler()[-1]}"]
-    nvcc += [*compile_library.NVCC_FLAGS, gencode, f"-I{ROOT}"]
-    nvcc += [f'-DTFLRN_CUDA_ARCHS="{arch}"']
+    assert session.cuda is not None
+    compiler = compile_library.find_compiler()
+    session.say(f"{session.cuda.nvcc}, for sm_{arch}")
+    nvcc = [session.cuda.nvcc, f"-ccbin={compiler[-1]}", *compile_library.NVCC_FLAGS]
+    nvcc += [f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{ROOT}"]
+    nvcc += [f'-DTFLRN_CUDA_ARCHS="{arch}"', "-c"]
     kernels = sorted((ROOT / "cc/cuda").glob("*.cu.cc"))
     programs = [
         ROOT / "tests/cc/check_kernels.cc",
         ROOT / "benchmarks/gpu/time_kernels.cc",
     ]
-    commands = {
-        work / f"{source.name}.o": [
-            *nvcc,
-            "-c",
-            source,
-            "-o",
-            work / f"{source.name}.o",
-        ]
+
+    def target(source: Path) -> Path:
+        return session.work / f"{source.name}.o"
+
+    compiles = {
+        source.name: [*nvcc, source, "-o", target(source)]
         for source in (*kernels, *programs)
     }
-    compile_all(commands)
-    objects = [work / f"{source.name}.o" for source in kernels]
-    cudart = [*cuda.library_dirs, *compile_library.CUDA_RUNTIME]
+    more = [*map(target, kernels), *session.cuda.library_dirs]
+    more += compile_library.CUDA_RUNTIME
     links = {
-        work / program.stem: [
-            *compile_library.find_compiler(),
-            *(work / f"{program.name}.o", *objects, *cudart, "-o", work / program.stem),
+        program.stem: [
+            *(*compiler, target(program), *more, "-o", session.work / program.stem)
         ]
         for program in programs
     }
-    compile_all(links)
+    wrong = []
+    # A program that does not compile keeps the other from nothing.
+    for commands in (compiles, links):
+        try:
+            session.run(commands)
+        except SystemExit as why:
+            wrong.append(str(why))
+    if wrong:
+        raise SystemExit("; ".join(wrong))
 
 
-def check(work: Path, logs: Path) -> bool:
-    say("the checks, on the GPU")
-    return run([work / "check_kernels"], logs / "check.log") == 0
+def build(session: Session) -> None:
+    os.environ["TFLRN_CUDA"] = "1"
+    session.cuda, _ = compile_library.find_cuda()
+    session.arch = arch_by_driver(session)
+    compile_programs(session, session.arch or DEFAULT_ARCH)
+    if session.arch is None:
+        session.arch = arch_by_runtime(session)
+        if session.arch not in (None, DEFAULT_ARCH):
+            compile_programs(session, session.arch)
 
 
-def find_sanitizer(cuda: compile_library.Cuda) -> str | None:
-    """compute-sanitizer, from the PATH, or from where nvcc is."""
-    toolkit = Path(cuda.nvcc).resolve().parent
-    folders = [os.environ["PATH"], str(toolkit), str(toolkit.parent / SANITIZER)]
-    return shutil.which(SANITIZER, path=os.pathsep.join(folders))
+def check(session: Session) -> None:
+    program = session.work / "check_kernels"
+    _, *names = session.run({"": [program, "--list"]}, shown=lambda line: "sm_" in line)
+    # One that dies, or never ends, hides none of the others.
+    session.run({name: [program, name] for name in names})
 
 
-def sanitize(work: Path, logs: Path, cuda: compile_library.Cuda) -> bool | None:
-    tool = find_sanitizer(cuda)
+def time_kernels(session: Session) -> None:
+    # cuDNN may have come with a Python package.
+    folders = [os.environ.get("LD_LIBRARY_PATH", "")]
+    for entry in map(Path, sys.path):
+        folders += map(str, entry.glob("nvidia/c*/lib"))
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, folders))}
+    command = [session.work / "time_kernels", session.output / "time_kernels.json"]
+    session.run({"": [*command, *session.cases]}, env=environment)
+
+
+def sanitize(session: Session) -> str | None:
+    tool = find_program(SANITIZER, *toolkit_folders(session))
     if not tool:
-        say(f"sanitize: there is no {SANITIZER} here")
-        return None
-    say(f"{SANITIZER}: {', '.join(SANITIZERS)}")
-
-    def under(name: str) -> str:
-        command = [tool, "--tool", name, "--error-exitcode", "9"]
-        command += [str(work / "check_kernels"), *SANITIZED]
-        # As it comes, in case that this is stopped.
-        with (logs / f"{name}.log").open("w") as log:
-            try:
-                done = subprocess.run(
-                    command, stdout=log, stderr=subprocess.STDOUT, timeout=MOST_SECONDS
-                )
-            except subprocess.TimeoutExpired:
-                return f"stopped after {MOST_SECONDS} s"
-        return "" if done.returncode == 0 else f"exit status {done.returncode}"
-
-    good = True
-    with concurrent.futures.ThreadPoolExecutor(len(SANITIZERS)) as pool:
-        for name, wrong in zip(SANITIZERS, pool.map(under, SANITIZERS), strict=True):
-            last = (logs / f"{name}.log").read_text().strip().splitlines()[-1:]
-            say(f"  {name}: {wrong or 'ok'}: {''.join(last)}")
-            good &= not wrong
-    return good
+        return f"there is no {SANITIZER} here"
+    program = [session.work / "check_kernels", *SANITIZED]
+    session.run(
+        {
+            name: [tool, "--tool", name, "--error-exitcode", "9", *program]
+            for name in SANITIZERS
+        },
+        # Of what it has found the log has all.
+        shown=lambda line: not line.startswith("====") or "ERROR SUMMARY" in line,
+    )
+    return None
 
 
-def jax(work: Path, logs: Path, cuda: compile_library.Cuda) -> bool | None:
+def jax(session: Session) -> str | None:
     if not importlib.util.find_spec("jax"):
-        say("jax: this Python has no jax")
-        return None
-    say("the XLA handlers, called from JAX")
-    include = subprocess.run(
-        [sys.executable, "-c", "import jax; print(jax.ffi.include_dir())"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    library = work / "cuda_handlers.so"
+        return "this Python has no jax"
+    assert session.cuda is not None
+    print_folder = "import jax; print(jax.ffi.include_dir())"
+    *_, include = session.run({"": [sys.executable, "-c", print_folder]})
+    library = session.work / "cuda_handlers.so"
     command = [*compile_library.find_compiler(), "-shared", *compile_library.FLAGS]
     # The handlers are what the library is for.
     command += [
@@ -230,72 +369,93 @@ def jax(work: Path, logs: Path, cuda: compile_library.Cuda) -> bool | None:
         "-iquote.",
         f"-isystem{include}",
     ]
-    command += ["cc/xla/cuda_handlers.cc", *sorted(work.glob("*.cu.cc.o"))]
-    command += [*cuda.library_dirs, *compile_library.CUDA_RUNTIME]
-    compile_all({library: [*command, "-o", library]})
+    command += ["cc/xla/cuda_handlers.cc", *sorted(session.work.glob("*.cu.cc.o"))]
+    command += [*session.cuda.library_dirs, *compile_library.CUDA_RUNTIME]
+    session.run({"": [*command, "-o", library]})
     script = ROOT / "tests/jax_handlers.py"
-    return run([sys.executable, script, "cuda", library], logs / "jax.log") == 0
+    # Python keeps what it prints into a pipe.
+    session.run({"": [sys.executable, "-u", script, "cuda", library]})
+    return None
 
 
-def time_kernels(work: Path, logs: Path) -> bool:
-    say("times")
-    # cuDNN may have come with a Python package.
-    folders = [os.environ.get("LD_LIBRARY_PATH", "")]
-    for entry in map(Path, sys.path):
-        folders += map(str, entry.glob("nvidia/c*/lib"))
-    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, folders))}
-    program, result = work / "time_kernels", logs / "time_kernels.json"
-    return run([program, result], logs / "time.log", env=environment) == 0
+def profile(session: Session) -> str | None:
+    installed = sorted(Path("/opt/nvidia/nsight-compute").glob("*"))
+    tool = find_program(PROFILER, *toolkit_folders(session), *installed)
+    if not tool:
+        return f"there is no {PROFILER} here"
+    if session.end - time.monotonic() < LIMITS["profile"]:
+        return "too little time is left"
+    command = [tool, "--clock-control", "none", "--kernel-name", "regex:RowsKernel"]
+    # The first launch is slow.
+    command += ["--launch-skip", "1", "--launch-count", "1"]
+    for section in ("SpeedOfLight", "Occupancy", "WarpStateStats"):
+        command += ["--section", section]
+    command += [session.work / "time_kernels", os.devnull, "AlexNet 1"]
+    for dtype in ("half", "float"):
+        for op in ("LRN", "LRNGrad", "LRNGradGrad"):
+            session.run({"": [*command, f", {op},", f", {dtype}"]})
+    return None
 
 
-def main() -> int:
+# They say why they cannot be taken here; SystemExit says what went wrong.
+FUNCTIONS: dict[str, Callable[[Session], str | None]] = {
+    "emulate": emulate,
+    "build": build,
+    "check": check,
+    "time": time_kernels,
+    "sanitize": sanitize,
+    "jax": jax,
+    "profile": profile,
+}
+
+
+def take_steps(session: Session, steps: list[str], seconds: float) -> None:
+    for step in steps:
+        if step == "build":
+            session.end = time.monotonic() + seconds
+        if step in LIMITS and session.arch is None:
+            session.say("no GPU was found: nothing has run")
+            break
+        session.take(step)
+
+
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("steps", nargs="*", metavar="STEP")
     parser.add_argument("--output", type=Path, metavar="FOLDER")
-    arguments = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="N")
+    parser.add_argument("--case", action="append", default=[], metavar="WORD")
+    arguments = parser.parse_args(argv)
     if unknown := set(arguments.steps) - set(STEPS):
         parser.error(f"no such step: {', '.join(sorted(unknown))}")
     # In the order of STEPS, whatever the order they are named in.
-    steps = [
-        step
-        for step in STEPS
-        if step in arguments.steps or (not arguments.steps and step != "emulate")
-    ]
-    start = time.monotonic()
-    good: dict[str, bool | None] = {}  # None: left out
-    with tempfile.TemporaryDirectory() as scratch:
-        work = Path(scratch)
-        logs = arguments.output.resolve() if arguments.output else work
-        logs.mkdir(parents=True, exist_ok=True)
-        if "emulate" in steps:
-            good["emulate"] = emulate(work, logs)
-            steps.remove("emulate")
-        if steps:
-            os.environ["TFLRN_CUDA"] = "1"
-            cuda, _ = compile_library.find_cuda()
-            assert cuda is not None
-            arch = gpu_arch()
-            build(work, arch or "90", cuda)
-            if arch is None:
-                say("no GPU here: compiled and linked, not run")
-                return NO_GPU if all(good.values()) else 1
-            for step in steps:
-                if step == "check":
-                    good[step] = check(work, logs)
-                elif step == "jax":
-                    good[step] = jax(work, logs, cuda)
-                elif step == "time":
-                    good[step] = time_kernels(work, logs)
-                elif step == "sanitize":
-                    good[step] = sanitize(work, logs, cuda)
-    words = {True: "ok", False: "FAILED", None: "left out"}
-    results = ", ".join(f"{step} {words[verdict]}" for step, verdict in good.items())
-    say(f"{results} [{time.monotonic() - start:.0f} s]")
-    asked = {good[step] for step in arguments.steps}
-    return 1 if False in good.values() or None in asked else 0
+    wanted = set(arguments.steps or LIMITS)
+    if not wanted.isdisjoint(LIMITS):
+        wanted.add("build")
+    steps = [step for step in STEPS if step in wanted]
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        output = arguments.output.resolve() if arguments.output else work
+        output.mkdir(parents=True, exist_ok=True)
+        # Line by line, in case that this is killed.
+        log = stack.enter_context(open(output / "logs.txt", "w", 1, "utf-8"))
+        session = Session(work, output, log, steps)
+        session.cases = arguments.case
+        try:
+            take_steps(session, steps, arguments.seconds)
+        finally:
+            session.say("== summary\n" + session.summary())
+    if any(result.startswith("FAILED") for result in session.results.values()):
+        return 1
+    if "build" in steps and session.arch is None:
+        return NO_GPU
+    asked = [session.results[step] for step in arguments.steps]
+    return 1 if any(not result.startswith("ok") for result in asked) else 0
 
 
 if __name__ == "__main__":
+    # What runs is killed, and the summary printed, then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -1,19 +1,26 @@
 // Times the GPU kernels, and cuDNN's where it is found, against a copy from
 // device to device in the same run. tools/check_gpu.py compiles and starts it.
 //
-//     time_kernels FILE    prints a table, and writes FILE (JSON)
+//     time_kernels FILE [WORDS...]    prints a table, and writes FILE (JSON);
+//                                     of the cases that have all the words in
+//                                     their names, as in "AlexNet 1, LRN, half"
 //
 // Each time is the median of several, each the mean of enough launches, taken
 // by events. A case has as many sets of tensors, used in turn, as leave the L2
 // cache behind. Results are compared with the formulas before they are timed.
+// The copy is timed before and after all else: the table has shares of the
+// first rate, the file of the larger one.
 //
 // Exit status: 0, or 1 where a result is wrong, or 3 where there is no GPU.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdarg>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -117,17 +124,23 @@ class Buffer {
   char* memory_ = nullptr;
 };
 
-// Bytes a second, read and written.
+// Bytes a second, read and written, once the clocks have risen.
 double CopyRate(Timer* timer) {
   constexpr int64_t kBytes = int64_t{1} << 30;
+  constexpr std::chrono::milliseconds kWarmUp(500);
   const std::vector<float> values(1 << 20, 1.5f);
   const Buffer from(kBytes, values), to(kBytes, values);
-  const double seconds = timer->Seconds([&](int) {
+  const auto copy = [&](int) {
     Must(cudaMemcpyAsync(to.As<char>(), from.As<char>(), kBytes,
                          cudaMemcpyDeviceToDevice, nullptr),
          "cudaMemcpyAsync");
-  });
-  return 2.0 * kBytes / seconds;
+  };
+  const auto start = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - start < kWarmUp) {
+    copy(0);
+    Must(cudaDeviceSynchronize(), "a copy");
+  }
+  return 2.0 * kBytes / timer->Seconds(copy);
 }
 
 __global__ void Nothing() {}
@@ -158,9 +171,11 @@ class Cudnn {
                 ready_ ? "" : ", not usable");
   }
 
-  // Seconds of a pass, or a negative number where cuDNN refuses.
-  double Seconds(Op op, const Layer& layer, bool nhwc, float* dy, float* x,
-                 float* y, float* result, Timer* timer) {
+  // Seconds of a pass, or a negative number where cuDNN refuses. The tensors of
+  // call i are tensor(i, 0), tensor(i, 1)...: x and y, or dy, x, y and dx.
+  template <class Function>
+  double Seconds(Op op, const Layer& layer, bool nhwc, const Function& tensor,
+                 Timer* timer) {
     if (!ready_ || op == Op::kLrnGradGrad) return -1;
     const unsigned window = static_cast<unsigned>(2 * layer.radius + 1);
     // cuDNN divides its alpha by the window.
@@ -173,12 +188,13 @@ class Cudnn {
     if (failed) return -1;
     const float one = 1, zero = 0;
     int error = 0;
-    const auto run = [&](int) {
+    const auto run = [&](int i) {
       error |= op == Op::kLrn
-                   ? forward_(handle_, lrn_, 0, &one, tensor_, x, &zero,
-                              tensor_, result)
-                   : backward_(handle_, lrn_, 0, &one, tensor_, y, tensor_, dy,
-                               tensor_, x, &zero, tensor_, result);
+                   ? forward_(handle_, lrn_, 0, &one, tensor_, tensor(i, 0),
+                              &zero, tensor_, tensor(i, 1))
+                   : backward_(handle_, lrn_, 0, &one, tensor_, tensor(i, 2),
+                               tensor_, tensor(i, 0), tensor_, tensor(i, 1),
+                               &zero, tensor_, tensor(i, 3));
     };
     run(0);
     if (error != 0 || cudaDeviceSynchronize() != cudaSuccess) {
@@ -211,23 +227,110 @@ class Cudnn {
                    const void*, void*, const void*, const void*, void*, void*);
 };
 
+std::string Format(const char* format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  return text;
+}
+
+// The file, written again with each result: it is whole wherever a run ends.
+class Results {
+ public:
+  Results(const char* path, const cudaDeviceProp& device)
+      : path_(path),
+        device_(Format("\"device\": \"%s\", \"compute_capability\": "
+                       "\"%d.%d\", \"multiprocessors\": %d",
+                       device.name, device.major, device.minor,
+                       device.multiProcessorCount)) {}
+
+  void AddCopy(double rate) {
+    copies_.push_back(rate);
+    Write();
+  }
+  // Members of an object; of a rate, its share of the copy's is one of them.
+  void Add(const std::string& members, double rate = 0) {
+    results_.push_back({members, rate});
+    Write();
+  }
+  const std::vector<double>& copies() const { return copies_; }
+
+ private:
+  struct Result {
+    std::string members;
+    double rate;
+  };
+
+  void Write() const {
+    FILE* file = std::fopen(path_, "w");
+    if (file == nullptr) {
+      std::perror(path_);
+      std::exit(1);
+    }
+    const double copy = *std::max_element(copies_.begin(), copies_.end());
+    std::fprintf(file, "[{%s, \"copy_gb_per_s\": %.6g, \"copies_gb_per_s\": [",
+                 device_.c_str(), 1e-9 * copy);
+    for (size_t i = 0; i < copies_.size(); ++i) {
+      std::fprintf(file, "%s%.6g", i == 0 ? "" : ", ", 1e-9 * copies_[i]);
+    }
+    std::fprintf(file, "]}");
+    for (const Result& result : results_) {
+      std::fprintf(file, ",\n  {%s", result.members.c_str());
+      if (result.rate > 0) {
+        std::fprintf(file, ", \"share_of_copy\": %.4g", result.rate / copy);
+      }
+      std::fprintf(file, "}");
+    }
+    std::fprintf(file, "\n]\n");
+    std::fclose(file);
+  }
+
+  const char* path_;
+  std::string device_;
+  std::vector<double> copies_;
+  std::vector<Result> results_;
+};
+
 struct Session {
-  FILE* json;
-  double copy_rate;
+  Results results;
+  std::vector<std::string> words;
   int64_t l2_bytes;
-  Timer timer;
-  Cudnn cudnn;
+  Timer timer{};
+  Cudnn cudnn{};
   int64_t wrong = 0;
+
+  bool Wants(const std::string& name) const {
+    return std::all_of(words.begin(), words.end(), [&](const auto& word) {
+      return name.find(word) != std::string::npos;
+    });
+  }
 };
 
 template <class T>
-void TimeLayer(Op op, const Layer& layer, const char* type, Session* session) {
+void TimeLayer(Op op, const Layer& layer, Session* session) {
+  const char* type = TypeName<T>();
+  const std::string name =
+      std::string(layer.name) + ", " + Name(op) + ", " + type;
+  if (!session->Wants(name)) return;
   const LrnParams params = {layer.radius, 2, 1e-4f, 0.75f};
   const Call call = {op, params, layer.rows(), layer.channels};
   const int tensors = Inputs(op) + Outputs(op);
   const int64_t tensor_bytes = layer.values() * int64_t{sizeof(T)};
-  const int64_t sets = std::clamp<int64_t>(
-      4 * session->l2_bytes / (tensors * tensor_bytes) + 1, 1, 64);
+  const int64_t set_bytes = tensors * tensor_bytes;
+  size_t free_bytes, total_bytes;
+  Must(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
+  // Two at least: of one that is a few times as large the cache may keep some.
+  const int64_t sets = std::min<int64_t>(
+      std::clamp<int64_t>(4 * session->l2_bytes / set_bytes + 1, 2, 64),
+      static_cast<int64_t>(0.9 * free_bytes) / set_bytes);
+  if (sets == 0) {
+    std::printf("%s: not timed, it needs %.1f GB\n", name.c_str(),
+                1e-9 * set_bytes);
+    return;
+  }
+  Begin<T>(call);
 
   // The first rows hold a period of random values; all else repeats it.
   Call period = call;
@@ -287,12 +390,10 @@ void TimeLayer(Op op, const Layer& layer, const char* type, Session* session) {
   double cudnn_seconds = -1;
   bool nhwc = true;
   if constexpr (std::is_same_v<T, float>) {
-    const int first = op == Op::kLrnGradGrad ? 1 : 0;  // dy, or LRN's x
     const auto time = [&] {
       return session->cudnn.Seconds(
-          op, layer, nhwc, buffer(0, first),
-          op == Op::kLrn ? buffer(0, 0) : buffer(0, first + 1),
-          buffer(0, Inputs(op) - 1), buffer(0, Inputs(op)), &session->timer);
+          op, layer, nhwc, [&](int i, int t) { return buffer(i % sets, t); },
+          &session->timer);
     };
     cudnn_seconds = time();
     if (cudnn_seconds < 0) {
@@ -301,35 +402,37 @@ void TimeLayer(Op op, const Layer& layer, const char* type, Session* session) {
     }
   }
 
-  char cudnn_text[64] = "";
+  std::string cudnn_text, cudnn_members;
   if (cudnn_seconds > 0) {
-    std::snprintf(cudnn_text, sizeof(cudnn_text), "%9.3f %6.1f  %s",
-                  1e3 * cudnn_seconds, cudnn_seconds / seconds,
-                  nhwc ? "NHWC" : "NCHW");
+    const char* layout = nhwc ? "NHWC" : "NCHW";
+    cudnn_text = Format("%9.3f %6.1f  %s", 1e3 * cudnn_seconds,
+                        cudnn_seconds / seconds, layout);
+    cudnn_members = Format("\"cudnn_ms\": %.6g, \"cudnn_layout\": \"%s\"",
+                           1e3 * cudnn_seconds, layout);
+  } else {
+    cudnn_members = "\"cudnn_ms\": null, \"cudnn_layout\": null";
   }
   std::printf("%-12s %-11s %-9s %9.3f %7.0f %6.1f %%  %s\n", layer.name,
               Name(op), type, 1e3 * seconds, 1e-9 * rate,
-              100 * rate / session->copy_rate, cudnn_text);
-  std::fflush(stdout);
-  std::fprintf(
-      session->json,
-      ",\n  {\"layer\": \"%s\", \"shape\": [%lld, %lld, %lld, %lld], "
-      "\"radius\": %lld, \"op\": \"%s\", \"type\": \"%s\", \"ms\": %.6g, "
-      "\"gb_per_s\": %.6g, \"share_of_copy\": %.4g, \"cudnn_ms\": %.6g, "
-      "\"cudnn_layout\": \"%s\", \"wrong_values\": %lld}",
-      layer.name, static_cast<long long>(layer.batch),
-      static_cast<long long>(layer.height), static_cast<long long>(layer.width),
-      static_cast<long long>(layer.channels),
-      static_cast<long long>(layer.radius), Name(op), type, 1e3 * seconds,
-      1e-9 * rate, rate / session->copy_rate, 1e3 * cudnn_seconds,
-      cudnn_seconds < 0 ? ""
-      : nhwc            ? "NHWC"
-                        : "NCHW",
-      static_cast<long long>(report.failures()));
+              100 * rate / session->results.copies()[0], cudnn_text.c_str());
+  session->results.Add(
+      Format("\"layer\": \"%s\", \"shape\": [%lld, %lld, %lld, %lld], "
+             "\"radius\": %lld, \"op\": \"%s\", \"type\": \"%s\", "
+             "\"sets\": %lld, \"ms\": %.6g, \"gb_per_s\": %.6g, %s, "
+             "\"wrong_values\": %lld",
+             layer.name, static_cast<long long>(layer.batch),
+             static_cast<long long>(layer.height),
+             static_cast<long long>(layer.width),
+             static_cast<long long>(layer.channels),
+             static_cast<long long>(layer.radius), Name(op), type,
+             static_cast<long long>(sets), 1e3 * seconds, 1e-9 * rate,
+             cudnn_members.c_str(), static_cast<long long>(report.failures())),
+      rate);
 }
 
 // A tensor of 64 values beside a kernel that does nothing.
 void TimeLaunch(Session* session) {
+  if (!session->Wants("launch")) return;
   const Layer layer = {"launch", 1, 1, 1, 64, 5};
   const std::vector<float> values(64, 1.5f);
   const Buffer x(256, values), y(256, values);
@@ -343,12 +446,12 @@ void TimeLaunch(Session* session) {
   std::printf(
       "a launch: LRN of (1, 1, 1, 64) %.2f us, an empty kernel %.2f us\n",
       1e6 * launch, 1e6 * nothing);
-  std::fprintf(session->json,
-               ",\n  {\"layer\": \"launch\", \"us\": %.4g, \"empty_us\": %.4g}",
-               1e6 * launch, 1e6 * nothing);
+  session->results.Add(
+      Format("\"layer\": \"launch\", \"us\": %.4g, \"empty_us\": %.4g",
+             1e6 * launch, 1e6 * nothing));
 }
 
-int Main(const char* path) {
+int Main(const char* path, const std::vector<std::string>& words) {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess || devices == 0) {
@@ -357,34 +460,30 @@ int Main(const char* path) {
   }
   cudaDeviceProp device;
   Must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
-  Session session;
-  session.json = std::fopen(path, "w");
-  if (session.json == nullptr) {
-    std::perror(path);
-    return 1;
-  }
-  session.l2_bytes = device.l2CacheSize;
-  session.copy_rate = CopyRate(&session.timer);
-  std::printf("%s: a copy moves %.0f GB/s, read and written\n", device.name,
-              1e-9 * session.copy_rate);
-  std::fprintf(session.json,
-               "[{\"device\": \"%s\", \"compute_capability\": \"%d.%d\", "
-               "\"multiprocessors\": %d, \"copy_gb_per_s\": %.6g}",
-               device.name, device.major, device.minor,
-               device.multiProcessorCount, 1e-9 * session.copy_rate);
+  Session session = {Results(path, device), words, device.l2CacheSize};
+  const auto copy = [&] {
+    const double rate = CopyRate(&session.timer);
+    session.results.AddCopy(rate);
+    std::printf("%s: a copy moves %.0f GB/s, read and written\n", device.name,
+                1e-9 * rate);
+  };
+  copy();
   std::printf("%-12s %-11s %-9s %9s %7s %8s  %9s %6s\n", "layer", "op", "type",
               "ms", "GB/s", "of copy", "cuDNN ms", "times");
   TimeLaunch(&session);
   for (const Layer& layer : kLayers) {
     for (const Op op : kOps) {
-      TimeLayer<Half>(op, layer, "half", &session);
-      TimeLayer<BFloat16>(op, layer, "bfloat16", &session);
-      TimeLayer<float>(op, layer, "float", &session);
-      TimeLayer<double>(op, layer, "double", &session);
+      TimeLayer<Half>(op, layer, &session);
+      TimeLayer<BFloat16>(op, layer, &session);
+      TimeLayer<float>(op, layer, &session);
+      TimeLayer<double>(op, layer, &session);
     }
   }
-  std::fprintf(session.json, "\n]\n");
-  std::fclose(session.json);
+  copy();
+  if (session.wrong != 0) {
+    std::printf("%lld values are wrong\n",
+                static_cast<long long>(session.wrong));
+  }
   return session.wrong != 0;
 }
 
@@ -392,9 +491,12 @@ int Main(const char* path) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: time_kernels FILE\n");
+  // A program that dies has printed what it knew.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: time_kernels FILE [WORDS...]\n");
     return 2;
   }
-  return tflrn::cuda::Main(argv[1]);
+  return tflrn::cuda::Main(argv[1],
+                           std::vector<std::string>(argv + 2, argv + argc));
 }

@@ -54,7 +54,7 @@ struct LaunchPolicy {
   // that enough is asked for; 1 where that would spill, as in nvcc 13.0's code
   // of LRNGradGrad before and after the architectures 80 to 90.
   template <class Window, class T>
-  static constexpr int MinBlocks(Op op) {
+  static constexpr int MinBlocks([[maybe_unused]] Op op) {
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
     if (op == Op::kLrnGradGrad && sizeof(T) != sizeof(float)) return 1;
 #endif

@@ -4,6 +4,7 @@
 // it.
 //
 //     check_kernels [WORDS...]    those with one of the words in their names
+//     check_kernels --list        the GPU, and the names, a line each
 //
 // Exit status: 0 if all is well, 1 if not, 3 where there is no GPU.
 #ifdef __CUDACC__
@@ -38,6 +39,9 @@ void CheckLargeTensor(Report* report) {
   const Tensors<Half> inputs = RandomInputs<Half>(small, 5);
   const Tensors<Half> expected = RunCall(small, inputs, report);
   constexpr int64_t kPeriodValues = kPeriod * kChannels;
+  Call call = small;
+  call.rows = kRows;
+  Begin<Half>(call);
   Half* large = nullptr;
   if (cudaMalloc(&large, kRows * kChannels * sizeof(Half)) != cudaSuccess) {
     cudaGetLastError();
@@ -49,9 +53,7 @@ void CheckLargeTensor(Report* report) {
                          kPeriodValues * sizeof(Half), cudaMemcpyHostToDevice),
          "cudaMemcpy");
   }
-  Must(LaunchLrn<Half>(small.params, large, large, kRows, kChannels, nullptr,
-                       nullptr),
-       "launch");
+  Must(LaunchOp<Half>(call, {large}, {large}, nullptr), "launch");
   Must(cudaDeviceSynchronize(), "a kernel");
   Tensors<Half> result(1, std::vector<Half>(kPeriodValues));
   for (int64_t at = 0; at < kRows * kChannels; at += kPeriodValues) {
@@ -63,34 +65,38 @@ void CheckLargeTensor(Report* report) {
   Must(cudaFree(large), "cudaFree");
 }
 
-bool FindDevice() {
+// Its name; nothing where there is none.
+std::string Device() {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess || devices == 0) {
     std::printf("no GPU here: %s\n", cudaGetErrorString(error));
-    return false;
+    return "";
   }
   cudaDeviceProp device;
   Must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
-  std::printf("%s, sm_%d%d\n", device.name, device.major, device.minor);
-  return true;
+  return std::string(device.name) + ", sm_" + std::to_string(device.major) +
+         std::to_string(device.minor);
 }
 
 #else
 
-bool FindDevice() {
-  std::printf("emulated on the host\n");
-  return true;
-}
+std::string Device() { return "emulated on the host"; }
 
 #endif
 
 int Main(const std::vector<std::string>& words) {
-  if (!FindDevice()) return 3;
+  const std::string device = Device();
+  if (device.empty()) return 3;
   std::vector<Check> checks = AllChecks();
 #ifdef __CUDACC__
   checks.push_back({"a large tensor", CheckLargeTensor});
 #endif
+  if (words == std::vector<std::string>{"--list"}) {
+    std::printf("%s\n", device.c_str());
+    for (const Check& check : checks) std::printf("%s\n", check.name.c_str());
+    return 0;
+  }
   int ran = 0, failed = 0;
   for (const Check& check : checks) {
     bool wanted = words.empty();
@@ -110,9 +116,8 @@ int Main(const std::vector<std::string>& words) {
                 check.name.c_str(), static_cast<long long>(report.values()),
                 seconds.count());
     if (!good) std::printf("%s", report.text().c_str());
-    std::fflush(stdout);
   }
-  std::printf("%d of %d checks failed\n", failed, ran);
+  if (ran != 1) std::printf("%d of %d checks failed\n", failed, ran);
   return failed != 0 || ran == 0;
 }
 
@@ -120,5 +125,7 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
+  // A program that dies has printed what it knew.
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   return tflrn::cuda::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

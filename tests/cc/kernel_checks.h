@@ -16,6 +16,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -44,10 +45,21 @@ class Report {
   std::string text_;
 };
 
+inline std::string Digits(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", value);
+  return text;
+}
+
+// The call that was last begun: an error shows where the host waits, which may
+// be later than the launch.
+inline std::string last_call = "none";
+
 inline void Must(int error, const char* what) {
   if (error == 0) return;
-  std::fprintf(stderr, "%s: %s\n", what,
-               cudaGetErrorString(static_cast<cudaError_t>(error)));
+  std::fprintf(stderr, "%s: %s; the last call: %s\n", what,
+               cudaGetErrorString(static_cast<cudaError_t>(error)),
+               last_call.c_str());
   std::abort();
 }
 
@@ -112,6 +124,14 @@ inline const char* Name(Op op) {
                               : "LRNGradGrad";
 }
 
+template <class T>
+const char* TypeName() {
+  return std::is_same_v<T, Half>       ? "half"
+         : std::is_same_v<T, BFloat16> ? "bfloat16"
+         : std::is_same_v<T, float>    ? "float"
+                                       : "double";
+}
+
 struct Call {
   Op op;
   LrnParams params;
@@ -125,11 +145,15 @@ struct Call {
     return std::string(Name(op)) + ", " + std::to_string(rows) + " rows of " +
            std::to_string(channels) + ", radius " +
            std::to_string(params.depth_radius) + ", bias " +
-           std::to_string(params.bias) + ", alpha " +
-           std::to_string(params.alpha) + ", beta " +
-           std::to_string(params.beta) + ", offset " + std::to_string(offset);
+           Digits(params.bias) + ", alpha " + Digits(params.alpha) + ", beta " +
+           Digits(params.beta) + ", offset " + std::to_string(offset);
   }
 };
+
+template <class T>
+void Begin(const Call& call) {
+  last_call = call.Text() + ", " + TypeName<T>();
+}
 
 template <class T>
 int LaunchOp(const Call& call, const std::vector<T*>& in,
@@ -152,6 +176,7 @@ int LaunchOp(const Call& call, const std::vector<T*>& in,
 // The outputs of a call.
 template <class T>
 Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
+  Begin<T>(call);
   // Outputs and workspace begin as NaN: their contents must not matter.
   std::vector<T> nan(call.rows * call.channels);
   std::memset(nan.data(), 0xFF, nan.size() * sizeof(T));
@@ -240,8 +265,8 @@ void ExpectClose(const Call& call, const std::vector<Expected>& expected,
     if (!(std::abs(value - exact) <= tolerance)) {
       report->Fail(call.Text() + ": " + what + " at row " +
                    std::to_string(row) + ", channel " + std::to_string(k) +
-                   " is " + std::to_string(value) + ", not " +
-                   std::to_string(exact) + " +- " + std::to_string(tolerance));
+                   " is " + Digits(value) + ", not " + Digits(exact) + " +- " +
+                   Digits(tolerance));
     }
   }
 }
@@ -503,6 +528,22 @@ inline void CheckWorkspaceBytes(Report* report) {
   }
 }
 
+// Divided by a small norm, a denormal gradient is normal: it keeps its bits.
+inline void CheckDenormalGradients(Report* report) {
+  for (const float dy : {9.6e-43f, 4e-45f}) {
+    const Call call = {Op::kLrnGradGrad, {0, 0x1p-60f, 1, 0.75f}, 4, 96};
+    Tensors<float> inputs = RandomInputs<float>(call, 12);
+    const float values[] = {0x1p30f, dy, 0x1p-30f, 1};
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      std::fill(inputs[i].begin(), inputs[i].end(), values[i]);
+    }
+    const Tensors<float> outputs = RunCall(call, inputs, report);
+    for (int64_t row = 0; row < call.rows; ++row) {
+      CheckRow(call, inputs, outputs, row, report);
+    }
+  }
+}
+
 struct Check {
   std::string name;
   std::function<void(Report*)> run;
@@ -510,19 +551,20 @@ struct Check {
 
 inline std::vector<Check> AllChecks() {
   std::vector<Check> checks;
-  const auto add = [&](const char* type, auto zero) {
+  const auto add = [&](auto zero) {
     using T = decltype(zero);
-    const std::string suffix = std::string(", ") + type;
+    const std::string suffix = std::string(", ") + TypeName<T>();
     checks.push_back({"the formulas" + suffix, CheckFormulas<T>});
     checks.push_back({"the same bits" + suffix, CheckBits<T>});
     checks.push_back({"repeated runs" + suffix, CheckRepeatedRuns<T>});
     checks.push_back({"extreme norms" + suffix, CheckExtremeNorms<T>});
   };
-  add("half", Half{});
-  add("bfloat16", BFloat16{});
-  add("float", float{});
-  add("double", double{});
+  add(Half{});
+  add(BFloat16{});
+  add(float{});
+  add(double{});
   checks.push_back({"special values", CheckSpecialValues});
+  checks.push_back({"denormal gradients", CheckDenormalGradients});
   checks.push_back({"empty tensors", CheckEmpty});
   checks.push_back({"workspace", CheckWorkspaceBytes});
   return checks;
