@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -84,16 +85,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _accelerate(options: argparse.Namespace) -> int:
-    """Runs the script as `python SCRIPT.py ARGS` does, and ends as it ends."""
+    """Runs the script as `python SCRIPT.py ARGS` does, and ends as it ends. But
+    sys.argv[0] is absolute, as __file__ is."""
     script = Path(options.script)
     if not script.is_file():
         print(f"error: there is no file {script}", file=sys.stderr)
         return 2
     stock.accelerate()
-    sys.argv = [options.script, *options.arguments]
+    path = os.path.abspath(script)
+    sys.argv = [path, *options.arguments]
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = str(script.resolve().parent)
-    runpy.run_path(options.script, run_name="__main__")
+    runpy.run_path(path, run_name="__main__")
     return 0
 
 

@@ -103,7 +103,7 @@ def _check(path: Path, record: dict[str, str], tensorflow_version: str | None) -
 
 def _loaded_libraries() -> set[str]:
     """The files of our library's name that this process has mapped."""
-    maps = Path("/proc/self/maps").read_text()
+    maps = os.fsdecode(Path("/proc/self/maps").read_bytes())
     name = re.escape(_LIBRARY)
     # A file that was replaced since is another one, and has " (deleted)" there.
     return set(re.findall(rf"(/.*/{name}(?: \(deleted\))?)$", maps, re.MULTILINE))
@@ -133,14 +133,16 @@ def _load() -> tuple[Path, Any, ctypes.CDLL]:
             f"TensorFlow {version} ({error.message}): {_REBUILD}"
         ) from None
     native = ctypes.CDLL(str(path))
-    for function, result in (
-        (native.tflrn_build_info, ctypes.c_char_p),
-        (native.tflrn_cpu_target_error, ctypes.c_char_p),
-        (native.tflrn_gpu_error, ctypes.c_char_p),
-        (native.tflrn_accelerate, None),
-        (native.tflrn_is_accelerated, ctypes.c_bool),
+    parameters = [ctypes.c_int64, *[ctypes.c_float] * 3]
+    for function, arguments, result in (
+        (native.tflrn_build_info, [], ctypes.c_char_p),
+        (native.tflrn_cpu_target_error, [], ctypes.c_char_p),
+        (native.tflrn_gpu_error, [], ctypes.c_char_p),
+        (native.tflrn_params_error, parameters, ctypes.c_char_p),
+        (native.tflrn_accelerate, [], None),
+        (native.tflrn_is_accelerated, [], ctypes.c_bool),
     ):
-        function.argtypes = []
+        function.argtypes = arguments
         function.restype = result
     wrong_target = native.tflrn_cpu_target_error().decode()
     if wrong_target:

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tensorflow_lrn_grad._load import build_info
-from tensorflow_lrn_grad.ops import lrn
+from tensorflow_lrn_grad.ops import check_attributes, lrn
 
 _DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -46,8 +46,9 @@ class LocalResponseNormalization(keras.layers.Layer):
       bias: Any finite number.
       alpha: Any finite number.
       beta: Any finite number.
-      data_format: "channels_last" or "channels_first". The latter transposes to the
-        former and back.
+      data_format: "channels_last" or "channels_first", which transposes to the
+        former and back. None is what `keras.config.image_data_format()` says when
+        the layer is made.
       **kwargs: The arguments of every Keras layer: `name`, `dtype`, `trainable`.
 
     Raises:
@@ -55,8 +56,8 @@ class LocalResponseNormalization(keras.layers.Layer):
       ValueError: an argument is none of the values above, or the input has fewer
         than two dimensions, or, with "channels_first", a number of dimensions that
         is unknown while a graph is built.
-      TypeError: `depth_radius` is no integer, `bias`, `alpha` or `beta` no number, or
-        the input not of a floating type, or sparse.
+      TypeError: `depth_radius` is no whole number, `bias`, `alpha` or `beta` no
+        number, or the input not of a floating type, or sparse or ragged.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         bias: float = 1.0,
         alpha: float = 1.0,
         beta: float = 0.5,
-        data_format: str = "channels_last",
+        data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         if keras.backend.backend() != "tensorflow":
@@ -75,17 +76,16 @@ class LocalResponseNormalization(keras.layers.Layer):
                 "variable KERAS_BACKEND=tensorflow before Keras is imported"
             )
         super().__init__(**kwargs)
+        if data_format is None:
+            data_format = keras.config.image_data_format()
         if data_format not in _DATA_FORMATS:
             raise ValueError(
                 f"data_format must be one of {', '.join(_DATA_FORMATS)}, but is "
                 f"{data_format!r}"
             )
-        # The op says what is wrong, if anything is, now and not at the first call.
-        try:
-            with tf.init_scope(), tf.device("CPU"):
-                lrn(tf.zeros([0, 0, 0, 0]), depth_radius, bias, alpha, beta)
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(error.message) from None
+        # Without an op, which would start TensorFlow: after that, devices and
+        # distribution strategies can no longer be configured.
+        check_attributes(depth_radius, bias, alpha, beta)
         self.depth_radius = int(depth_radius)
         self.bias = float(bias)
         self.alpha = float(alpha)
@@ -94,6 +94,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.supports_masking = True
         # Where this is False, Keras takes jit_compile="auto" for False.
         self.supports_jit = _supports_xla()
+        # Keras cannot build a layer for an input of unknown rank. There is nothing to
+        # build, unless a subclass has something.
+        self.built = type(self).build is keras.layers.Layer.build
 
     def _lrn(self, x: tf.Tensor) -> tf.Tensor:
         return lrn(x, self.depth_radius, self.bias, self.alpha, self.beta)
@@ -125,12 +128,15 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
     def _check(self, inputs: Any) -> None:
-        """Raises where the input is no tensor of two or more dimensions. Keras's own
-        InputSpec refuses tensors of which the number is not known."""
+        """Raises where the input is no dense tensor of two or more dimensions. Keras's
+        own InputSpec refuses tensors of which the number is not known."""
         if not hasattr(inputs, "shape"):
             raise ValueError(
                 f"{self.name} takes one tensor, but got a {type(inputs).__name__}"
             )
+        for kind, eager in (("sparse", tf.SparseTensor), ("ragged", tf.RaggedTensor)):
+            if isinstance(inputs, eager) or getattr(inputs, kind, False):
+                raise TypeError(f"{self.name} needs a dense input, but it is {kind}")
         rank = tf.TensorShape(inputs.shape).rank
         if rank is not None and rank < 2:
             raise ValueError(
@@ -140,12 +146,15 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         self._check(inputs)
-        if not keras.backend.is_float_dtype(inputs.dtype) or inputs.sparse:
-            kind = "sparse" if inputs.sparse else f"of type {inputs.dtype}"
+        dtype = inputs.dtype
+        if self.autocast and keras.backend.is_float_dtype(dtype):
+            dtype = self.compute_dtype
+        if not keras.backend.is_float_dtype(dtype):
             raise TypeError(
-                f"{self.name} needs a dense input of a floating type, but it is {kind}"
+                f"{self.name} needs an input of a floating type, but it is of type "
+                f"{dtype}"
             )
-        return keras.KerasTensor(inputs.shape, inputs.dtype)
+        return keras.KerasTensor(inputs.shape, dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {

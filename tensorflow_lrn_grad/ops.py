@@ -6,23 +6,33 @@ and with the same defaults.
 
 from __future__ import annotations
 
+import numbers
 import operator
-from collections.abc import Callable
+import reprlib
+import struct
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.autograph.impl import api as autograph
 
-from tensorflow_lrn_grad._load import library
+from tensorflow_lrn_grad._load import library, native
 
 _TYPES = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
+# tf.autograph.experimental.do_not_convert without its wrapper, which costs 2 us a call.
+_not_converted = autograph.autograph_artifact
 
+
+@_not_converted
 def lrn(
     input: Any,
-    depth_radius: int = 5,
-    bias: float = 1.0,
-    alpha: float = 1.0,
-    beta: float = 0.5,
+    depth_radius: int | None = 5,
+    bias: float | None = 1.0,
+    alpha: float | None = 1.0,
+    beta: float | None = 0.5,
     name: str | None = None,
 ) -> tf.Tensor:
     """Local Response Normalization over the channels of `input`.
@@ -47,6 +57,9 @@ def lrn(
       beta: Any finite number.
       name: A name for the operation (optional).
 
+    What is no tensor is made one: of float32, but for a NumPy array of one of the
+    types above, which keeps its type. An attribute that is None takes its default.
+
     Returns:
       A `Tensor` of the shape and type of `input`.
 
@@ -56,23 +69,24 @@ def lrn(
         In a graph that is being built, ValueError for an attribute, and for a
         shape that is known.
       TypeError: `input` has another type, or cannot be made a tensor, or
-        `depth_radius` is no integer, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits, or another attribute is an
-        integer that is larger than any float.
+        `depth_radius` is no whole number, or another attribute no number.
+      ValueError: `depth_radius` takes more than 64 bits, or another attribute is a
+        finite number that is too large for a float32.
     """
     return _call(
         library.tflrn_lrn, {"input": input}, depth_radius, bias, alpha, beta, name
     )
 
 
+@_not_converted
 def lrn_grad(
     input_grads: Any,
     input_image: Any,
     output_image: Any,
-    depth_radius: int = 5,
-    bias: float = 1.0,
-    alpha: float = 1.0,
-    beta: float = 0.5,
+    depth_radius: int | None = 5,
+    bias: float | None = 1.0,
+    alpha: float | None = 1.0,
+    beta: float | None = 0.5,
     name: str | None = None,
 ) -> tf.Tensor:
     """The gradient of Local Response Normalization with respect to its input.
@@ -101,6 +115,9 @@ def lrn_grad(
       beta: Any finite number.
       name: A name for the operation (optional).
 
+    What is no tensor is made one: of the type of the inputs that are, or else as in
+    `lrn`, all of one type. An attribute that is None takes its default.
+
     Returns:
       A `Tensor` of the shape and type of the inputs.
 
@@ -110,9 +127,9 @@ def lrn_grad(
         NaN or infinite. In a graph that is being built, ValueError for an
         attribute, and for shapes that are known.
       TypeError: an input has another type, or cannot be made a tensor, or
-        `depth_radius` is no integer, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits, or another attribute is an
-        integer that is larger than any float.
+        `depth_radius` is no whole number, or another attribute no number.
+      ValueError: `depth_radius` takes more than 64 bits, or another attribute is a
+        finite number that is too large for a float32.
     """
     inputs = {
         "input_grads": input_grads,
@@ -122,29 +139,33 @@ def lrn_grad(
     return _call(library.tflrn_lrn_grad, inputs, depth_radius, bias, alpha, beta, name)
 
 
+def check_attributes(depth_radius: int, bias: float, alpha: float, beta: float) -> None:
+    """Raises for attributes that `lrn` would refuse, and runs no op.
+
+    Raises:
+      TypeError: `depth_radius` is no whole number, or another attribute no number.
+      ValueError: an attribute has none of the values that `lrn` takes.
+    """
+    radius = _radius(depth_radius)
+    floats = {"bias": bias, "alpha": alpha, "beta": beta}
+    _check_floats(floats)
+    error = native.tflrn_params_error(radius, *map(float, floats.values()))
+    if error:
+        raise ValueError(error.decode())
+
+
 def _call(
     op: Callable[..., tf.Tensor],
     inputs: dict[str, Any],
-    depth_radius: int,
-    bias: float,
-    alpha: float,
-    beta: float,
+    depth_radius: int | None,
+    bias: float | None,
+    alpha: float | None,
+    beta: float | None,
     name: str | None,
 ) -> tf.Tensor:
     """Calls the wrapper of an op whose inputs have one type."""
-    # TensorFlow would cut off a fraction, or bits above the 64th, silently.
-    try:
-        radius = operator.index(depth_radius)
-    except TypeError:
-        raise TypeError(
-            f"depth_radius must be an integer, but is {depth_radius!r}"
-        ) from None
-    if not -(2**63) <= radius < 2**63:
-        raise ValueError(f"depth_radius must be an integer of 64 bits, but is {radius}")
-    # TensorFlow would take its default.
-    for argument, number in (("bias", bias), ("alpha", alpha), ("beta", beta)):
-        if number is None:
-            raise TypeError(f"{argument} must be a number, but is None")
+    if depth_radius is not None:
+        depth_radius = _radius(depth_radius)
     for value in inputs.values():
         if not isinstance(value, tf.Tensor):
             inputs = _convert(inputs)
@@ -152,36 +173,87 @@ def _call(
     try:
         return op(
             *inputs.values(),
-            depth_radius=radius,
+            depth_radius=depth_radius,
             bias=bias,
             alpha=alpha,
             beta=beta,
             name=name,
         )
-    except OverflowError as error:
-        raise ValueError(f"bias, alpha and beta must be finite: {error}") from None
-    except (tf.errors.InvalidArgumentError, TypeError):
-        # TensorFlow's own message would not name the argument in eager mode.
+    except (tf.errors.InvalidArgumentError, OverflowError, TypeError, ValueError):
+        # TensorFlow's own message would not name the argument, or not its value.
         _check_types(inputs)
+        floats = {"bias": bias, "alpha": alpha, "beta": beta}
+        _check_floats({k: v for k, v in floats.items() if v is not None})
         raise
 
 
+def _radius(value: Any) -> int:
+    """The integer. TensorFlow would cut off a fraction, or bits above the 64th."""
+    try:
+        radius = operator.index(value)
+    except TypeError:
+        if not (isinstance(value, (float, np.floating)) and value.is_integer()):
+            raise TypeError(
+                f"depth_radius must be an integer, but is {reprlib.repr(value)}"
+            ) from None
+        radius = int(value)
+    if not -(2**63) <= radius < 2**63:
+        raise ValueError(
+            f"depth_radius must be an integer of 64 bits, but is {reprlib.repr(value)}"
+        )
+    return radius
+
+
+def _check_floats(attributes: dict[str, Any]) -> None:
+    """Raises for what is no number, and for finite ones that float32 has not."""
+    for name, value in attributes.items():
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"{name} must be a number, but is {reprlib.repr(value)}")
+        try:
+            struct.pack("<f", float(value))  # "f" gives infinity instead.
+        except OverflowError:
+            raise ValueError(
+                f"{name} must fit into a float32, but is {reprlib.repr(value)}"
+            ) from None
+
+
 def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Makes tensors; what has no type of its own takes that of the first that has."""
-    hint = next(filter(None, map(_dtype, inputs.values())), None)
+    """Makes tensors of one type, as far as types are not fixed."""
+    hint = _hint(inputs.values())
     converted = {}
     for name, value in inputs.items():
+        dtype = _dtype(value)
+        # As a float, a complex number would lose its imaginary part.
+        may_be_float = dtype is None or not dtype.is_complex
         try:
-            converted[name] = tf.convert_to_tensor(value, dtype_hint=hint)
+            converted[name] = tf.convert_to_tensor(
+                value, dtype_hint=hint if may_be_float else None
+            )
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{name} is no tensor: {error}") from error
+            reason = textwrap.shorten(str(error), 200, placeholder="...")
+            raise TypeError(
+                f"{name}, of type {type(value).__name__}, cannot be made a tensor: "
+                f"{reason}"
+            ) from None
     return converted
+
+
+def _hint(values: Iterable[Any]) -> tf.DType:
+    """The type for what is no tensor: that of the first value that is one, or else
+    of the first array, or else float32."""
+    tensors, others = [], []
+    for value in values:
+        dtype = _dtype(value)
+        if dtype in _TYPES:
+            fixed = tf.is_tensor(value) or hasattr(value, "__tf_tensor__")
+            (tensors if fixed else others).append(dtype)
+    return [*tensors, *others, tf.float32][0]
 
 
 def _dtype(value: Any) -> tf.DType | None:
     """The type of what has one that TensorFlow knows."""
     try:
-        return tf.as_dtype(value.dtype)
+        return tf.as_dtype(value.dtype).base_dtype
     except (AttributeError, TypeError):
         return None
 

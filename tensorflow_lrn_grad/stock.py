@@ -1,7 +1,8 @@
 """TensorFlow's own LRN and LRNGrad on our kernels: `accelerate`.
 
 Importing the package does this too where the environment variable
-TFLRN_ACCELERATE=1 is set; the library itself sees to the kernels then.
+TFLRN_ACCELERATE=1 is set; the library itself sees to the kernels then. Of other
+values than 0, 1 and nothing it warns.
 """
 
 from __future__ import annotations
@@ -98,6 +99,14 @@ def _complete() -> None:
     _has_gradient = True
 
 
+_wish = os.environ.get("TFLRN_ACCELERATE", "")
 # Not accelerate(): where the library has declined, it has warned by itself.
-if os.environ.get("TFLRN_ACCELERATE") == "1" and is_accelerated():
+if _wish == "1" and is_accelerated():
     _complete()
+elif _wish not in ("", "0", "1"):
+    warnings.warn(
+        f"TFLRN_ACCELERATE is {_wish!r} and has no effect: 1 accelerates TensorFlow's "
+        "LRN, 0 does not",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -105,12 +105,25 @@ def test_types_that_differ(name: str, other: tf.DType) -> None:
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [None, object(), "text", [[1.0], [1.0, 2.0]]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        object(),
+        "text",
+        [[1.0], [1.0, 2.0]],
+        np.ones(SHAPE, np.complex64),
+        tf.sparse.from_dense(tf.ones(SHAPE)),
+        tf.RaggedTensor.from_tensor(tf.ones(SHAPE)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_no_tensor_at_all(value: object) -> None:
     good = np.ones(SHAPE, np.float32)
-    with pytest.raises((TypeError, ValueError), match="input"):
+    with pytest.raises(TypeError, match=r"^input") as caught:
         tlg.lrn(value)
-    with pytest.raises((TypeError, ValueError), match="output_image"):
+    assert len(str(caught.value)) < 300
+    with pytest.raises(TypeError, match=r"^output_image"):
         tlg.lrn_grad(good, good, value)
 
 
@@ -139,13 +152,13 @@ WRONG_ATTRIBUTES = [
     ("depth_radius", 2**64 + 5),
     ("depth_radius", 1.5),
     ("depth_radius", math.nan),
+    ("depth_radius", math.inf),
     ("depth_radius", "5"),
-    ("depth_radius", None),
     *(
         (name, value)
         for name in ("bias", "alpha", "beta")
         # 1e39 is a finite Python float, and infinite as the attribute's float32.
-        for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1", None)
+        for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1")
     ),
 ]
 
@@ -158,6 +171,13 @@ def test_attribute(device: str, run: Callable, name: str, value: object) -> None
         run(lambda x: tlg.lrn(x, **{name: value}), ones)
     with pytest.raises(errors, match=rf"\b{name}\b"):
         run(lambda *t: tlg.lrn_grad(*t, **{name: value}), ones, ones, ones)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 10**400])
+@pytest.mark.parametrize("name", ["bias", "alpha", "beta"])
+def test_attribute_past_float32(run: Callable, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must fit into a float32, but is"):
+        run(lambda x: tlg.lrn(x, **{name: value}), np.ones(SHAPE, np.float32))
 
 
 @pytest.mark.parametrize("value", [np.int32(2), np.int64(2), True])

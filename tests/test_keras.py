@@ -34,6 +34,38 @@ def test_defaults_are_the_ops() -> None:
     assert config.items() >= {**expected, "data_format": "channels_last"}.items()
 
 
+def test_default_data_format_is_keras_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one at construction, for good."""
+    before = LocalResponseNormalization()
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    after = LocalResponseNormalization(data_format=None)
+    assert before.get_config()["data_format"] == "channels_last"
+    assert after.get_config()["data_format"] == "channels_first"
+    assert LocalResponseNormalization.from_config(before.get_config()).data_format == (
+        "channels_last"
+    )
+
+
+def test_construction_does_not_start_tensorflow(child: Callable) -> None:
+    """Devices and distribution strategies can be configured after it, and a graph
+    gets no ops of it."""
+    result = child("""
+        import tensorflow as tf
+        from tensorflow_lrn_grad.keras import LocalResponseNormalization
+
+        with tf.Graph().as_default() as graph:
+            LocalResponseNormalization(2)
+        assert not graph.get_operations()
+        LocalResponseNormalization(2)
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+        print(len(tf.config.list_logical_devices("CPU")))
+    """)
+    assert result.stdout == "2\n", result.stderr
+
+
 @RANKS
 def test_any_rank(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     x = rng.normal(size=shape).astype(FLOAT32)
@@ -102,12 +134,21 @@ def test_unknown_rank() -> None:
     signature = [tf.TensorSpec(None, tf.float32)]
     x = tf.ones((2, 3, 4))
     last, first = layer(), layer(data_format="channels_first")
-    for norm in (last, first):
-        norm(x)  # Keras itself cannot build a layer for an unknown rank.
     y = tf.function(lambda t: last(t), input_signature=signature)(x)
     np.testing.assert_array_equal(y, last(x))
     with pytest.raises(ValueError, match="number of dimensions is known"):
         tf.function(lambda t: first(t), input_signature=signature)(x)
+
+
+def test_subclass_builds_what_it_has() -> None:
+    class Scaled(LocalResponseNormalization):
+        def build(self, input_shape: tuple[int | None, ...]) -> None:
+            self.scale = self.add_weight(shape=input_shape[-1:], initializer="zeros")
+
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            return self.scale * super().call(inputs)
+
+    np.testing.assert_array_equal(Scaled()(tf.ones((2, 3))), tf.zeros((2, 3)))
 
 
 def test_more_rows_than_32_bits_count() -> None:
@@ -122,9 +163,32 @@ def test_symbolic_types() -> None:
     assert same.dtype == "float64"
     model = keras.Model(symbolic, same)
     assert model(tf.ones((1, 3, 7), tf.float64)).dtype == tf.float64
-    for kind in ({"dtype": "int32"}, {"sparse": True}):
-        with pytest.raises(TypeError, match=r"needs a dense input of a floating type"):
-            layer()(keras.Input((3, 7), **kind))
+    with pytest.raises(TypeError, match=r"a floating type, but it is of type int32"):
+        layer()(keras.Input((3, 7), dtype="int32"))
+
+
+@pytest.mark.parametrize("policy", ["float16", "mixed_bfloat16", "float64"])
+def test_output_spec_has_the_compute_type(policy: str) -> None:
+    """As that of Keras's own layers, also where no call has cast the input."""
+    symbolic = keras.KerasTensor((2, 3, 7), "float32")
+    keras_s = keras.layers.ReLU(dtype=policy).compute_output_spec(symbolic)
+    assert layer(dtype=policy).compute_output_spec(symbolic).dtype == keras_s.dtype
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_sparse_and_ragged(autocast: bool) -> None:
+    """They are refused by a message that does not show them."""
+    dense = tf.ones((2, 3, 7), tf.float32 if autocast else tf.float16)
+    inputs = {
+        "sparse": [tf.sparse.from_dense(dense), keras.Input((3, 7), sparse=True)],
+        "ragged": [tf.RaggedTensor.from_tensor(dense)],
+    }
+    if hasattr(keras.KerasTensor, "ragged"):  # Keras 3.5 has none.
+        inputs["ragged"].append(keras.Input((3, 7), ragged=True))
+    for kind, values in inputs.items():
+        for value in values:
+            with pytest.raises(TypeError, match=f"a dense input, but it is {kind}"):
+                layer(autocast=autocast)(value)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +197,17 @@ def test_symbolic_types() -> None:
         ("data_format", "NHWC", ValueError),
         ("depth_radius", -1, ValueError),
         ("depth_radius", 1.5, TypeError),
+        ("depth_radius", None, TypeError),
+        ("depth_radius", 2**63, ValueError),
         ("bias", float("nan"), ValueError),
+        ("bias", 1e39, ValueError),
         ("alpha", float("inf"), ValueError),
         ("beta", "1", TypeError),
         ("bias", None, TypeError),
     ],
 )
 def test_bad_arguments(name: str, value: object, error: type) -> None:
-    with pytest.raises(error, match=name):
+    with pytest.raises(error, match=rf"^{name} must "):
         LocalResponseNormalization(**{name: value})
 
 

@@ -203,6 +203,21 @@ if {replaced}:
     assert "start a new process" in message
 
 
+def test_mapped_files_whose_names_are_not_in_the_locale_s_encoding(
+    world: World,
+) -> None:
+    world.add_tensorflow("2.21.0")
+    library = world.add_library("2.21.0")
+    before = """
+import mmap
+with open(b"caf\\xe9", "w+b") as file:
+    file.write(b"x")
+    file.flush()
+    mapped = mmap.mmap(file.fileno(), 0)
+"""
+    assert world.import_error(before).startswith(str(library))
+
+
 def test_loading_again_is_harmless(child: Callable) -> None:
     run = child("""
         import importlib

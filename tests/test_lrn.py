@@ -66,6 +66,33 @@ def test_whatever_converts_to_a_tensor(
     assert_lrn(tlg.lrn(convert(x)).numpy(), x, Params())
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_, list])
+def test_integers_that_are_no_tensor_become_float32(run: Callable, dtype: type) -> None:
+    """As with the stock op."""
+    x = np.array([0, 1, 1, 0]).reshape(1, 1, 1, 4)
+    value = x.tolist() if dtype is list else x.astype(dtype)
+    y = run(lambda: tlg.lrn(value))
+    assert y.dtype == FLOAT32
+    assert_lrn(y, x.astype(FLOAT32), Params())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
+def test_floating_arrays_keep_their_type(run: Callable, dtype: np.dtype) -> None:
+    assert run(lambda: tlg.lrn(np.ones((1, 1, 1, 3), dtype))).dtype == dtype
+
+
+@pytest.mark.parametrize("radius", [2.0, np.float32(2)])
+def test_whole_floats_are_radii(radius: float, rng: np.random.Generator) -> None:
+    x = values(rng, (1, 2, 3, 20), FLOAT32)
+    assert_lrn(tlg.lrn(x, radius).numpy(), x, Params(2, 1, 1, 0.5))
+
+
+def test_attributes_that_are_none_are_defaults(run: Callable) -> None:
+    x = np.arange(40, dtype=FLOAT32).reshape(1, 1, 2, 20)
+    y = run(lambda t: tlg.lrn(t, None, None, None, None), x)
+    np.testing.assert_array_equal(y, tlg.lrn(x))
+
+
 @pytest.mark.parametrize("scale", [1e-15, 1e-3, 1e3, 1e15])
 @pytest.mark.parametrize("beta", [0.5, 0.75, 0.3, -0.5])
 def test_scales_far_from_one(

@@ -73,6 +73,37 @@ def test_attributes_by_position(rng: np.random.Generator) -> None:
     assert_lrn_grad(dx, dy, x, y, Params(3, 1.5, 0.25, 0.75))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, list])
+@pytest.mark.parametrize("tensor_dtype", [HALF, FLOAT32, np.float64], ids=case_id)
+@pytest.mark.parametrize("of_tensor", [tf.constant, tf.Variable])
+@pytest.mark.parametrize("place", range(3))
+def test_arrays_take_the_type_of_tensors(
+    place: int, of_tensor: Callable, tensor_dtype: np.dtype, dtype: type
+) -> None:
+    """Wherever they stand, as with the stock op."""
+    ones = np.ones((1, 1, 2, 5))
+    tensor = of_tensor(ones.astype(tensor_dtype))
+    inputs = [tensor] * 3
+    inputs[place] = ones.tolist() if dtype is list else ones.astype(dtype)
+    dx = tlg.lrn_grad(*inputs)
+    assert dx.dtype == tensor_dtype
+    np.testing.assert_array_equal(dx, tlg.lrn_grad(*[tensor] * 3))
+
+
+def test_arrays_take_the_type_of_the_first() -> None:
+    ones = np.ones((1, 1, 2, 5))
+    assert tlg.lrn_grad(ones.astype(int), ones, ones.astype(FLOAT32)).dtype == (
+        tf.float64
+    )
+
+
+def test_arrays_take_the_type_of_a_keras_variable() -> None:
+    keras = pytest.importorskip("keras")
+    ones = np.ones((1, 1, 2, 5))
+    variable = keras.Variable(ones, dtype="float32")
+    assert tlg.lrn_grad(ones, variable, variable).dtype == tf.float32
+
+
 def test_name_is_the_operation_s() -> None:
     with tf.Graph().as_default():
         x = tf.compat.v1.placeholder(tf.float32, [1, 1, 1, 4])

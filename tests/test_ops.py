@@ -57,6 +57,18 @@ def test_advertised_types_have_kernels(op: str) -> None:
     assert by_device.get("GPU", set()) == on_gpu
 
 
+@pytest.mark.parametrize("op", OPS)
+def test_autograph_leaves_the_functions_alone(op: str) -> None:
+    """It marks what it has converted by an asterisk."""
+    function = OPS[op]
+    inputs = [tf.ones([1, 1, 1, 3])] * len(op_def_registry.get(op).input_arg)
+    with pytest.raises(ValueError, match="depth_radius") as caught:
+        tf.function(lambda *t: function(*t, depth_radius=-1))(*inputs)
+    lines = str(caught.value).splitlines()
+    assert any(line.endswith(" in None  *") for line in lines)
+    assert not any(line.endswith(f" in {function.__name__}  *") for line in lines)
+
+
 def test_public_names() -> None:
     names = {"lrn", "lrn_grad", "register_lrn_gradient", "build_info", "__version__"}
     assert names <= set(dir(tlg))

@@ -322,6 +322,17 @@ def test_environment_variable(process: Callable, value: str) -> None:
     assert output == f"{value == '1'} " * 2 + f"{value == '1'}\n"
 
 
+@pytest.mark.parametrize("value", ["true", "2", " 1"])
+def test_environment_variable_of_another_value(child: Callable, value: str) -> None:
+    """It does nothing but warn, once."""
+    result = child(
+        "import tensorflow_lrn_grad as tlg; print(tlg.is_accelerated())",
+        TFLRN_ACCELERATE=value,
+    )
+    assert result.stdout == "False\n", result.stderr
+    assert result.stderr.count(f"TFLRN_ACCELERATE is {value!r} and has no effect") == 1
+
+
 def run_command(child: Callable, *arguments: object) -> subprocess.CompletedProcess:
     return child(
         "import runpy, sys; runpy.run_module('tensorflow_lrn_grad', "
@@ -348,9 +359,11 @@ def test_command(child: Callable, tmp_path: Path) -> None:
     assert result.stdout == f"True 42 {script} --rounds -x y\n", result.stderr
     assert result.returncode == 7
 
+    script.write_text("import sys; print(sys.path[0], __file__)")
+    # child runs in tmp_path.
+    result = run_command(child, "accelerate", script.relative_to(tmp_path))
+    assert result.stdout == f"{folder} {script}\n", result.stderr
     script.write_text("import sys; print(sys.path[0])")
-    result = run_command(child, "accelerate", script)
-    assert result.stdout == f"{folder}\n", result.stderr
     if sys.version_info >= (3, 11):
         safe = child(
             """

@@ -1,7 +1,10 @@
-// What the library was built with, for Python to read through ctypes.
+// What Python asks the library through ctypes: what it was built with, and
+// whether it would take parameters.
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/str_replace.h"
+#include "cc/core/lrn_params.h"
 #include "cc/cpu/targets.h"
 
 #ifndef TFLRN_CUDA_ARCHS
@@ -49,4 +52,13 @@ TFLRN_EXPORT const char* tflrn_build_info() {
 // Empty, or what is wrong with the environment variable TFLRN_CPU_TARGET.
 TFLRN_EXPORT const char* tflrn_cpu_target_error() {
   return tflrn::cpu::TargetError().c_str();
+}
+
+// Empty, or what is wrong with the parameters. Valid until the thread's next
+// call.
+TFLRN_EXPORT const char* tflrn_params_error(int64_t depth_radius, float bias,
+                                            float alpha, float beta) {
+  thread_local std::string error;
+  error = tflrn::ValidateParams({depth_radius, bias, alpha, beta});
+  return error.c_str();
 }
