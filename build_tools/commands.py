@@ -12,7 +12,7 @@ from setuptools import Command, Distribution
 from setuptools.command.build import build
 
 from build_tools import find_tensorflow
-from build_tools.compile_library import ROOT, compile_library
+from build_tools.compile_library import ROOT, compile_library, say
 
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
@@ -53,6 +53,13 @@ class BuildLibrary(Command):
         compile_library(self._folder() / LIBRARY, version, tensorflow)
         record = {"version": version, "tensorflow": tensorflow["version"]}
         (self._folder() / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        if not self.editable_mode:
+            # What an editable installation left would be loaded before this one
+            # by whoever works in the source folder.
+            for left in (ROOT / LIBRARY, ROOT / RECORD):
+                if left.exists():
+                    say(f"removing {left}, of an editable installation")
+                    left.unlink()
 
     def get_outputs(self) -> list[str]:
         return [str(self._folder() / LIBRARY), str(self._folder() / RECORD)]

@@ -57,7 +57,8 @@ NVCC_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
-    f"-Wl,--version-script={ROOT / 'cc/exports.lds'}",
+    # Relative, as all else: a comma in the folder's name would end the option.
+    "-Wl,--version-script=cc/exports.lds",
     "-Wl,--gc-sections",
     "-Wl,--strip-all",
     "-Wl,--no-undefined",
@@ -81,9 +82,8 @@ def find_compiler() -> list[str]:
     """The C++ compiler's command; SystemExit where there is none."""
     if not sys.platform.startswith("linux"):
         raise SystemExit(f"error: only Linux is supported, and this is {sys.platform}")
-    chosen = os.environ.get("CXX")
-    if chosen:
-        command = shlex.split(chosen)
+    command = shlex.split(os.environ.get("CXX", ""))
+    if command:
         if shutil.which(command[0]) is None:
             raise SystemExit(f"error: there is no {command[0]} here, which CXX names")
         return command
@@ -125,10 +125,13 @@ def find_cuda() -> tuple[Cuda | None, str]:
             raise SystemExit(f"error: TFLRN_CUDA=1, but {problem}")
         return None, f"GPU kernels are left out, since {problem}"
 
-    known = re.findall(r"compute_(\w+)", _output([nvcc, "--list-gpu-arch"]))
-    wanted = os.environ.get("TFLRN_CUDA_ARCHS", "").strip()
-    if wanted:
-        archs = [name.removeprefix("sm_") for name in re.split(r"[\s,;]+", wanted)]
+    # Even where it compiles nothing nvcc looks for a C++ compiler.
+    ccbin = f"-ccbin={find_compiler()[-1]}"
+    known = re.findall(r"compute_(\w+)", _output([nvcc, ccbin, "--list-gpu-arch"]))
+    wanted = os.environ.get("TFLRN_CUDA_ARCHS", "")
+    if names := re.findall(r"[^\s,;]+", wanted):
+        # The newest last, of which PTX is built, too.
+        archs = sorted({name.removeprefix("sm_") for name in names}, key=_capability)
         unknown = [name for name in archs if re.sub("[af]$", "", name) not in known]
         if unknown:
             raise SystemExit(
@@ -140,11 +143,17 @@ def find_cuda() -> tuple[Cuda | None, str]:
 
     # nvcc may be a link or a script: only it knows where its libraries are.
     with tempfile.NamedTemporaryFile(suffix=".cu") as empty:
-        dry_run = _output([nvcc, "--dryrun", "-c", empty.name])
+        dry_run = _output([nvcc, ccbin, "--dryrun", "-c", empty.name])
     libraries = re.search(r"^#\$ LIBRARIES=(.*)$", dry_run, re.MULTILINE)
     folders = shlex.split(libraries.group(1)) if libraries else []
     cuda = Cuda(nvcc, tuple(archs), tuple(folders))
     return cuda, f"{nvcc}, for sm_{', sm_'.join(archs)}"
+
+
+def _capability(arch: str) -> tuple[int, str]:
+    number = re.match(r"\d*", arch)
+    assert number is not None
+    return int(number[0] or 0), arch
 
 
 def _cannot_compile(nvcc: str) -> str | None:
@@ -163,7 +172,10 @@ def _cannot_compile(nvcc: str) -> str | None:
             _output([*command, "-o", str(probe.with_suffix(""))])
         except (OSError, SystemExit) as error:
             words = str(error).strip().splitlines()
-            told = next((line for line in words if "error" in line), words[-1])
+            # Not the last, which is what has failed.
+            told = next(
+                (line for line in words if re.search("error|fatal", line)), words[-1]
+            )
             return f"{nvcc} compiles nothing: {told.replace(scratch + '/', '')}"
     return None
 
@@ -171,7 +183,12 @@ def _cannot_compile(nvcc: str) -> str | None:
 def _output(command: list[str]) -> str:
     """What a command prints; SystemExit with it where it fails."""
     run = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=ROOT,
     )
     if run.returncode != 0:
         raise SystemExit(f"{run.stdout}\nerror: failed: {shlex.join(command)}")
@@ -241,8 +258,10 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
         f"-ffile-prefix-map={tensorflow['library_dir']}=tensorflow",
         *(f"-isystem{d}" for d in (tensorflow["include"], *tensorflow["xla_includes"])),
     ]
-    plain = [*compiler, *flags_of["cxx"], f"-iquote{ROOT}", *user_flags]
-    with_tensorflow = [*plain, *tensorflow_flags]
+    common = [*compiler, *flags_of["cxx"], "-iquote."]
+    plain = [*common, *user_flags]
+    # TensorFlow's folders of headers come first: the user's may hold another absl.
+    with_tensorflow = [*common, *tensorflow_flags, *user_flags]
     say(f"flags: {shlex.join([*flags_of['cxx'], *user_flags])}")
     say(f"flags for TensorFlow: {shlex.join(tensorflow_flags)}")
 
@@ -251,7 +270,7 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     if with_xla(tensorflow):
         commands |= dict.fromkeys(xla_sources, with_tensorflow)
     if cuda:
-        nvcc = [cuda.nvcc, f"-ccbin={compiler[-1]}", *flags_of["nvcc"], f"-I{ROOT}"]
+        nvcc = [cuda.nvcc, f"-ccbin={compiler[-1]}", *flags_of["nvcc"], "-I."]
         say(f"flags for nvcc: {shlex.join(nvcc[1:])}")
         commands |= dict.fromkeys(_sources("cuda", ".cu.cc"), nvcc)
         commands |= dict.fromkeys(_sources("cuda"), plain)
@@ -263,9 +282,11 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
         linked = Path(scratch) / output.name
         _output([*link, *shlex.split(os.environ.get("LDFLAGS", "")), "-o", str(linked)])
         output.parent.mkdir(parents=True, exist_ok=True)
-        # A process may have the old one loaded: put a new file in its place.
-        output.unlink(missing_ok=True)
-        shutil.copy(linked, output)
+        # A process may have the old one loaded, or load it now: a new file takes
+        # its place at once, and whole.
+        new = output.with_name(f".{output.name}.{os.getpid()}")
+        shutil.copy(linked, new)
+        new.replace(output)
     say(f"linked {output.name}, {output.stat().st_size / 1024:.0f} KiB")
 
 
@@ -292,7 +313,7 @@ def _compile_all(
                 say(f"[{done}/{len(running)}] {running[future]}  {seconds:.1f} s")
                 if words:
                     say(words)
-        except SystemExit:
+        except BaseException:  # KeyboardInterrupt, too.
             pool.shutdown(cancel_futures=True)
             raise
     return [objects[source] for source in commands]

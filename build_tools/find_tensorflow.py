@@ -46,7 +46,8 @@ def environment() -> dict[str, str] | None:
             capture_output=True,
             text=True,
         )
-        if probe.stdout.strip() == "True":
+        # Others may print when Python starts.
+        if probe.stdout.splitlines()[-1:] == ["True"]:
             return variables
     return None
 

@@ -62,9 +62,11 @@ def tensorflow_config() -> dict[str, object]:
         import tensorflow as tf
 
         version = tf.__version__
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
+        # TensorFlow's own words for a library that does not load have many lines.
+        cause = str(error.__cause__ or error).strip().splitlines() or [repr(error)]
         raise SystemExit(
-            f"{sys.executable} has no TensorFlow that can be imported ({error}): "
+            f"{sys.executable} has no TensorFlow that can be imported ({cause[-1]}): "
             f"pip install 'tensorflow=={NEWEST}.*'"
         ) from None
     library_dir = Path(tf.sysconfig.get_lib())

@@ -24,8 +24,8 @@ _LIBRARY = "_lrn_ops.so"
 _RECORD = "_build_record.json"
 
 _REBUILD = (
-    "build it for that one by `python -m pip install --force-reinstall --no-deps .`, "
-    "typed in the folder of its source"
+    "build it for that one by `python -m pip install --force-reinstall --no-deps "
+    "--no-cache-dir .`, typed in the folder of its source"
 )
 
 

@@ -199,6 +199,17 @@ def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
     assert "g++ is too new" in run.stderr
 
 
+@pytest.mark.parametrize("archs", ["90 80", "sm_90,80,", " 80;90,80"])
+def test_the_newest_architecture_is_the_last(tmp_path: Path, archs: str) -> None:
+    """PTX of it is what later GPUs run."""
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text("#!/bin/sh\necho compute_75 compute_80 compute_90\n")
+    nvcc.chmod(0o755)
+    variables = {"TFLRN_CUDA": "1", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": archs}
+    run = _build_tools(FIND_CUDA, **variables)
+    assert "for sm_80, sm_90" in run.stdout, run.stderr
+
+
 def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:
     run = _build_tools(FIND_CUDA, TFLRN_CUDA="0", NVCC=nvcc_that_fails)
     assert "GPU kernels are left out, since TFLRN_CUDA=0" in run.stdout, run.stderr
@@ -213,6 +224,11 @@ def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:
             "ended with exit status -4 (a warning)",
         ),
         ("raise OSError('no such library')", "no such library"),
+        ("raise RuntimeError('many\\nlines')", "(lines): pip install"),
+        (
+            "raise ImportError('a\\nstory') from OSError('a reason')",
+            "(a reason): pip install",
+        ),
     ],
 )
 def test_tensorflow_that_does_not_import(
@@ -226,6 +242,15 @@ def test_tensorflow_that_does_not_import(
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1].startswith("error: ")
     assert words in run.stderr.splitlines()[-1]
+
+
+def test_what_is_printed_when_python_starts_does_not_matter() -> None:
+    run = _build_tools(
+        "from build_tools import find_tensorflow as f;"
+        "f._PROBE = 'print(True, 1)' + f._PROBE;"
+        "print(f.config()['version'])"
+    )
+    assert run.stdout.strip() == tf.__version__, run.stderr
 
 
 def test_what_others_print_does_not_matter(tmp_path: Path) -> None:

@@ -114,7 +114,9 @@ def test_tensorflow_of_another_minor(world: World) -> None:
     message = world.import_error()
     assert "built for TensorFlow 2.21.0" in message
     assert "TensorFlow 2.20.1 is installed" in message
-    assert "python -m pip install --force-reinstall --no-deps ." in message
+    assert (
+        "python -m pip install --force-reinstall --no-deps --no-cache-dir ." in message
+    )
 
 
 @pytest.mark.parametrize("here", ["2.21.3", "2.21.0rc1", "2.21.0-dev20260101"])
@@ -126,7 +128,9 @@ def test_tensorflow_of_the_same_minor_is_tried(world: World, here: str) -> None:
     assert f"{library}, built for TensorFlow 2.21.0, does not load" in message
     assert f"TensorFlow {here} (" in message
     assert "undefined symbol" in message
-    assert "python -m pip install --force-reinstall --no-deps ." in message
+    assert (
+        "python -m pip install --force-reinstall --no-deps --no-cache-dir ." in message
+    )
 
 
 @pytest.mark.parametrize(
