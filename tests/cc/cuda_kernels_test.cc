@@ -39,23 +39,23 @@ struct Shape {
 TEST(CudaVersionsTest, AreTheBestThatApply) {
   const Shape shapes[] = {
       // Rows of whole packs: a thread a pack, two rows a thread.
-      {1000, 96, 2, 0, 50, 24, 10},
-      {1000, 64, 5, 0, 32, 16, 16},
+      {1000, 96, 2, 0, 100, 24, 5},
+      {1000, 64, 5, 0, 63, 16, 8},
       {100, 2048, 2, 0, 50, 512, 1},
       // A row for each thread, while there are fewer.
       {3, 96, 2, 0, 1, 24, 3},
       // A wide window.
-      {1000, 96, 9, 0, 50, 24, 10},
+      {1000, 96, 9, 0, 100, 24, 5},
       // Packs across rows: 1, 3 and 33 channels; another alignment; a radius
       // from 6 to 8.
-      {10000, 1, 2, 0, 5, 256, 1},
-      {10000, 3, 2, 0, 15, 255, 1},
-      {1000, 33, 2, 0, 17, 248, 1},
-      {1000, 96, 2, 1, 48, 252, 1},
-      {1000, 96, 7, 0, 48, 252, 1},
+      {10000, 1, 2, 0, 10, 128, 1},
+      {10000, 3, 2, 0, 30, 128, 1},
+      {1000, 33, 2, 0, 36, 116, 1},
+      {1000, 96, 2, 1, 100, 120, 1},
+      {1000, 96, 7, 0, 100, 120, 1},
       // Value by value: a wide window over an odd number of channels; rows too
       // long for registers, with a block for each.
-      {1000, 33, 9, 0, 250, 64, 4},
+      {1000, 33, 9, 0, 500, 64, 2},
       {7, 5000, 2, 0, 7, 512, 1},
       // Too long for shared memory: as many blocks as workspaces.
       {258, 12400, 2, 0, 256, 512, 1},
