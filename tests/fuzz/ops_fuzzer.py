@@ -96,7 +96,7 @@ BAD = {
     "beta": (math.nan, math.inf, -math.inf),
 }
 BAD_IN_PYTHON = {
-    "depth_radius": (2**63, -(2**64), 1.5, math.nan, "5", None, [1]),
+    "depth_radius": (2**63, -(2**64), 1.5, math.nan, "5", [1]),
     "bias": (1e39, "1", [1.0, 2.0]),
     "alpha": (1e39, "1", [1.0, 2.0]),
     "beta": (1e39, "1", [1.0, 2.0]),
