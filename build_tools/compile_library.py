@@ -96,6 +96,11 @@ def find_compiler() -> list[str]:
     )
 
 
+def ccbin() -> str:
+    """The flag by which nvcc takes that compiler, which it looks for always."""
+    return f"-ccbin={find_compiler()[-1]}"
+
+
 def _sources(folder: str, suffix: str = ".cc") -> list[Path]:
     found = sorted((ROOT / "cc" / folder).glob(f"*{suffix}"))
     if suffix == ".cc":
@@ -125,9 +130,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
             raise SystemExit(f"error: TFLRN_CUDA=1, but {problem}")
         return None, f"GPU kernels are left out, since {problem}"
 
-    # Even where it compiles nothing nvcc looks for a C++ compiler.
-    ccbin = f"-ccbin={find_compiler()[-1]}"
-    known = re.findall(r"compute_(\w+)", _output([nvcc, ccbin, "--list-gpu-arch"]))
+    known = re.findall(r"compute_(\w+)", _output([nvcc, ccbin(), "--list-gpu-arch"]))
     wanted = os.environ.get("TFLRN_CUDA_ARCHS", "")
     if names := re.findall(r"[^\s,;]+", wanted):
         # The newest last, of which PTX is built, too.
@@ -143,7 +146,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
 
     # nvcc may be a link or a script: only it knows where its libraries are.
     with tempfile.NamedTemporaryFile(suffix=".cu") as empty:
-        dry_run = _output([nvcc, ccbin, "--dryrun", "-c", empty.name])
+        dry_run = _output([nvcc, ccbin(), "--dryrun", "-c", empty.name])
     libraries = re.search(r"^#\$ LIBRARIES=(.*)$", dry_run, re.MULTILINE)
     folders = shlex.split(libraries.group(1)) if libraries else []
     cuda = Cuda(nvcc, tuple(archs), tuple(folders))
@@ -167,12 +170,11 @@ def _cannot_compile(nvcc: str) -> str | None:
     with tempfile.TemporaryDirectory() as scratch:
         probe = Path(scratch) / "probe.cu"
         probe.write_text(source)
-        command = [nvcc, f"-ccbin={find_compiler()[-1]}", *NVCC_FLAGS, str(probe)]
+        command = [nvcc, ccbin(), *NVCC_FLAGS, str(probe)]
         try:
             _output([*command, "-o", str(probe.with_suffix(""))])
         except (OSError, SystemExit) as error:
             words = str(error).strip().splitlines()
-            # Not the last, which is what has failed.
             told = next(
                 (line for line in words if re.search("error|fatal", line)), words[-1]
             )
@@ -270,7 +272,7 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     if with_xla(tensorflow):
         commands |= dict.fromkeys(xla_sources, with_tensorflow)
     if cuda:
-        nvcc = [cuda.nvcc, f"-ccbin={compiler[-1]}", *flags_of["nvcc"], "-I."]
+        nvcc = [cuda.nvcc, ccbin(), *flags_of["nvcc"], "-I."]
         say(f"flags for nvcc: {shlex.join(nvcc[1:])}")
         commands |= dict.fromkeys(_sources("cuda", ".cu.cc"), nvcc)
         commands |= dict.fromkeys(_sources("cuda"), plain)

@@ -275,7 +275,7 @@ def compile_programs(session: Session, arch: str) -> None:
     assert session.cuda is not None
     compiler = compile_library.find_compiler()
     session.say(f"{session.cuda.nvcc}, for sm_{arch}")
-    nvcc = [session.cuda.nvcc, f"-ccbin={compiler[-1]}", *compile_library.NVCC_FLAGS]
+    nvcc = [session.cuda.nvcc, compile_library.ccbin(), *compile_library.NVCC_FLAGS]
     nvcc += [f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{ROOT}"]
     nvcc += [f'-DTFLRN_CUDA_ARCHS="{arch}"', "-c"]
     kernels = sorted((ROOT / "cc/cuda").glob("*.cu.cc"))
