@@ -19,8 +19,7 @@ from build_tools import compile_library, tensorflow_config  # noqa: E402
 
 
 def quoted(flags: list[str]) -> list[str]:
-    # Bazel runs every command in the root of the workspace.
-    return [shlex.quote(flag.replace(f"{ROOT}/", "")) for flag in flags]
+    return [shlex.quote(flag) for flag in flags]
 
 
 def main() -> None:
