@@ -36,17 +36,27 @@ constexpr int64_t kMaxLanes = 16;
 // Numbers of channels must fit into the lanes of floats.
 constexpr int64_t kMaxTapChannels = int64_t{1} << 30;
 
-// The largest radius whose windows are summed tap by tap. With vectors of 16
-// lanes doubling is faster from 10 on at 512 channels, and from 15 on at 96.
+// Windows are summed tap by tap, in registers and without scratch memory, which
+// reaches no further than a vector's neighbours; if not, by doubling, whose
+// cost grows with the logarithm of the radius.
+
+// The largest radius for which taps are as fast. With vectors of 16 lanes
+// doubling is faster from 10 on at 512 channels, and from 15 on at 96.
 constexpr int64_t kMaxTapRadius = 12;
 
-// Whether windows are summed tap by tap, in registers and without scratch
-// memory, which reaches no further than a vector's neighbours; if not, by
-// doubling, whose cost grows with the logarithm of the radius.
 inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
                          int64_t lanes) {
   return effective_radius <= std::min(lanes, kMaxTapRadius) &&
          channels <= kMaxTapChannels;
+}
+
+// Taps that are pairs of channels are half as many, and reach twice as far.
+constexpr int64_t kMaxPairRadius = 24;
+
+inline bool HasPairWindow(int64_t effective_radius, int64_t channels,
+                          int64_t lanes) {
+  return effective_radius <= std::min(2 * lanes, kMaxPairRadius) &&
+         channels % 2 == 0 && channels <= kMaxTapChannels;
 }
 
 // Vectors that WideWindow adds at a time.

@@ -15,12 +15,16 @@
 // that pip could not install it; std::experimental::simd has no Clang support
 // to rely on.
 //
-// With small windows (HasTapWindow) a kernel is one pass through the tensors,
-// which are seen as flat arrays of vectors. Window sums are made in registers,
-// from a vector and its neighbours: a vector's norms are made after the squares
-// of the next one, and its results after the next one's terms. The number of
-// channels need not be a multiple of the lanes: where a window crosses the end
-// of a row, a mask of channel numbers cuts it.
+// With small windows (HasTapWindow, HasPairWindow) a kernel is one pass through
+// the tensors, which are seen as flat arrays of groups of one or two vectors.
+// Window sums are made in registers, from a group and its neighbours: a group's
+// norms are made after the squares of the next one, and its results after the
+// next one's terms. The number of channels need not be a multiple of the lanes:
+// where a window crosses the end of a row, a mask of channel numbers cuts it.
+//
+// Groups of two vectors hold the even and the odd elements, because windows of
+// neighbours share most of their pairs. 16-bit types come apart so at no cost,
+// float and double by shuffles, which pay from some radius on (PairsFrom).
 //
 // Why in registers: of 64-byte loads at any address, most touch two cache
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
@@ -88,7 +92,7 @@ namespace {
 // The second argument of __builtin_prefetch.
 constexpr int kForWriting = 1;
 
-// ---- The ops, for one vector. i is its first element, and `left` are those
+// ---- The ops, for one group. i is its first element, and `left` are those
 // from there to the end.
 //
 // First gives the values whose window sums are needed, of which the first are
@@ -98,14 +102,18 @@ constexpr int kForWriting = 1;
 // of an input only what Finish, or a later vector, does not overwrite: an
 // output may be an input's buffer.
 
-// The norm and its power, of the sum of x^2.
-template <PowerPath kPath, class V, class Scalar>
-TFLRN_INLINE auto PowerOf(V sum, const LrnCoefficients<Scalar>& c) {
-  return WithPower<kPath>(Norm(sum, c), c.power);
+// The norms and their powers, of the sums of x^2.
+template <PowerPath kPath, class V, int kParts, class Scalar>
+TFLRN_INLINE auto PowersOf(const Group<V, kParts>& sums,
+                           const LrnCoefficients<Scalar>& c) {
+  return EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+    return WithPower<kPath>(Norm(sums[p], c), c.power);
+  });
 }
 
 template <class T>
 struct LrnOp {
+  using Type = T;
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
   static constexpr int kTensors = 2, kRounds = 1, kValues = 1;
@@ -120,18 +128,27 @@ struct LrnOp {
     __builtin_prefetch(y + write, kForWriting);
   }
 
-  TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
-    const V x_i = Load(x + i, left);
-    values[0] = x_i * x_i;
+  template <int kParts>
+  TFLRN_MEMBER void First(int64_t i, int64_t left,
+                          Group<V, kParts> (&values)[kValues]) const {
+    const auto x_i = Load<kParts>(x + i, left);
+    values[0] =
+        EachPart<kParts>([&](int p) TFLRN_LAMBDA { return x_i[p] * x_i[p]; });
   }
 
-  TFLRN_MEMBER void Finish(int64_t i, int64_t left, V power) const {
-    Store<T>(Load(x + i, left) * power, y + i, left);
+  template <int kParts, class Power>
+  TFLRN_MEMBER void Finish(int64_t i, int64_t left,
+                           const Group<Power, kParts>& at) const {
+    const auto x_i = Load<kParts>(x + i, left);
+    const auto y_i = EachPart<kParts>(
+        [&](int p) TFLRN_LAMBDA { return x_i[p] * at[p].power; });
+    Store(y_i, y + i, left);
   }
 };
 
 template <class T>
 struct LrnGradOp {
+  using Type = T;
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
   static constexpr int kTensors = 4, kRounds = 2, kValues = 1;
@@ -152,30 +169,45 @@ struct LrnGradOp {
     __builtin_prefetch(dx + write, kForWriting);
   }
 
-  TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
-    const V x_i = Load(x + i, left);
-    values[0] = x_i * x_i;
+  template <int kParts>
+  TFLRN_MEMBER void First(int64_t i, int64_t left,
+                          Group<V, kParts> (&values)[kValues]) const {
+    const auto x_i = Load<kParts>(x + i, left);
+    values[0] =
+        EachPart<kParts>([&](int p) TFLRN_LAMBDA { return x_i[p] * x_i[p]; });
   }
 
-  template <class Divisor>
+  template <int kParts, class Power>
   TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>&, int64_t i,
-                           int64_t left, const V (&)[kValues],
-                           const NormAndPower<V, Divisor>& at,
-                           V (&values)[kValues], V& kept) const {
-    const V dy_i = Load(dy + i, left);
-    kept = GradDirect(dy_i, at.power);
-    values[0] = GradTerm(dy_i, Load(y + i, left), at.norm);
+                           int64_t left, const Group<V, kParts> (&)[kValues],
+                           const Group<Power, kParts>& at,
+                           Group<V, kParts> (&values)[kValues],
+                           Group<V, kParts>& kept) const {
+    const auto dy_i = Load<kParts>(dy + i, left);
+    const auto y_i = Load<kParts>(y + i, left);
+    kept = EachPart<kParts>(
+        [&](int p) TFLRN_LAMBDA { return GradDirect(dy_i[p], at[p].power); });
+    values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradTerm(dy_i[p], y_i[p], at[p].norm);
+    });
   }
 
+  template <int kParts>
   TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const V (&sums)[kValues],
-                           V kept) const {
-    Store<T>(Grad(kept, Load(x + i, left), sums[0], c), dx + i, left);
+                           int64_t left,
+                           const Group<V, kParts> (&sums)[kValues],
+                           const Group<V, kParts>& kept) const {
+    const auto x_i = Load<kParts>(x + i, left);
+    const auto dx_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return Grad(kept[p], x_i[p], sums[0][p], c);
+    });
+    Store(dx_i, dx + i, left);
   }
 };
 
 template <class T>
 struct LrnGradGradOp {
+  using Type = T;
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
   static constexpr int kTensors = 7, kRounds = 2, kValues = 2;
@@ -203,32 +235,55 @@ struct LrnGradGradOp {
     __builtin_prefetch(d_y + write, kForWriting);
   }
 
-  TFLRN_MEMBER void First(int64_t i, int64_t left, V (&values)[kValues]) const {
-    const V x_i = Load(x + i, left);
-    values[0] = x_i * x_i;
-    values[1] = x_i * Load(u + i, left);
+  template <int kParts>
+  TFLRN_MEMBER void First(int64_t i, int64_t left,
+                          Group<V, kParts> (&values)[kValues]) const {
+    const auto x_i = Load<kParts>(x + i, left);
+    const auto u_i = Load<kParts>(u + i, left);
+    values[0] =
+        EachPart<kParts>([&](int p) TFLRN_LAMBDA { return x_i[p] * x_i[p]; });
+    values[1] =
+        EachPart<kParts>([&](int p) TFLRN_LAMBDA { return x_i[p] * u_i[p]; });
   }
 
-  template <class Divisor>
+  template <int kParts, class Power>
   TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const V (&sums)[kValues],
-                           const NormAndPower<V, Divisor>& at,
-                           V (&values)[kValues], V&) const {
-    const V u_i = Load(u + i, left);
-    const V dy_i = Load(dy + i, left);
-    const V y_i = Load(y + i, left);
-    Store<T>(GradGradDy(u_i, y_i, at.norm, at.power, sums[1], c), d_dy + i,
-             left);
-    Store<T>(GradGradY(dy_i, at.norm, sums[1], c), d_y + i, left);
-    values[0] = GradTerm(dy_i, y_i, at.norm);
-    values[1] = GradGradTerm(u_i, dy_i, y_i, at.norm, at.power, sums[1], c);
+                           int64_t left,
+                           const Group<V, kParts> (&sums)[kValues],
+                           const Group<Power, kParts>& at,
+                           Group<V, kParts> (&values)[kValues],
+                           Group<V, kParts>&) const {
+    const auto u_i = Load<kParts>(u + i, left);
+    const auto dy_i = Load<kParts>(dy + i, left);
+    const auto y_i = Load<kParts>(y + i, left);
+    const auto d_dy_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradGradDy(u_i[p], y_i[p], at[p].norm, at[p].power, sums[1][p], c);
+    });
+    Store(d_dy_i, d_dy + i, left);
+    const auto d_y_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradGradY(dy_i[p], at[p].norm, sums[1][p], c);
+    });
+    Store(d_y_i, d_y + i, left);
+    values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradTerm(dy_i[p], y_i[p], at[p].norm);
+    });
+    values[1] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradGradTerm(u_i[p], dy_i[p], y_i[p], at[p].norm, at[p].power,
+                          sums[1][p], c);
+    });
   }
 
+  template <int kParts>
   TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const V (&sums)[kValues], V) const {
-    const V u_i = Load(u + i, left);
-    const V x_i = Load(x + i, left);
-    Store<T>(GradGradX(u_i, x_i, sums[0], sums[1], c), d_x + i, left);
+                           int64_t left,
+                           const Group<V, kParts> (&sums)[kValues],
+                           const Group<V, kParts>&) const {
+    const auto u_i = Load<kParts>(u + i, left);
+    const auto x_i = Load<kParts>(x + i, left);
+    const auto d_x_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradGradX(u_i[p], x_i[p], sums[0][p], sums[1][p], c);
+    });
+    Store(d_x_i, d_x + i, left);
   }
 };
 
@@ -246,88 +301,113 @@ struct LrnGradGradOp {
 constexpr int64_t kStreamAheadBytes = 10 << 10;
 constexpr int64_t kBlockAhead = 128;
 
-template <class Window, class V, size_t kValues>
-TFLRN_INLINE void PutAll(const V (&values)[kValues],
+template <class Window, class Values, size_t kValues>
+TFLRN_INLINE void PutAll(const Values (&values)[kValues],
                          Window (&windows)[kValues]) {
   TFLRN_UNROLL
   for (size_t v = 0; v < kValues; ++v) windows[v].Put(values[v]);
 }
 
-template <class Window, class At, class V, size_t kValues>
+template <class Window, class At, class Sums, size_t kValues>
 TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
-                         int64_t radius, V (&sums)[kValues]) {
+                         int64_t radius, Sums (&sums)[kValues]) {
   TFLRN_UNROLL
   for (size_t v = 0; v < kValues; ++v) sums[v] = windows[v].Sum(at, radius);
 }
 
 // All rounds in one pass, in registers. In each step every part of the work is
-// done for a vector of its own, with what the last step made for it, so that no
-// part waits for another. One after the other for one vector they would take so
+// done for a group of its own, with what the last step made for it, so that no
+// part waits for another. One after the other for one group they would take so
 // long that an EPYC of 2024 cannot look far enough ahead to fill the time.
-template <int kRadius, PowerPath kPath, class Op>
+//
+// Groups of two vectors fill more of it by themselves, and in an op of two
+// rounds they fill the registers too: there two parts are done right after what
+// they wait for. With all parts apart LRNGrad of float is as fast in the
+// caches, but past them takes 1.5 times as long: the registers that are saved
+// to memory in each step leave the output no room to wait in.
+template <int kParts, int kRadius, PowerPath kPath, class Op>
 void Stream(const LrnParams& params, const Op op, int64_t rows,
             int64_t channels) {
   using Scalar = typename Op::Scalar;
-  using V = Vec<Scalar>;
-  using Window = TapWindow<Scalar, kRadius>;
+  using Values = Group<Vec<Scalar>, kParts>;
+  using Window = TapWindow<Scalar, kRadius, kParts>;
   constexpr int kValues = Op::kValues;
-  // How many vectors a part is behind First. A sum needs the vector after;
-  // the power is made between the first sum and what comes next.
-  constexpr int kFirstSum = 2, kSecond = 4, kSecondSum = 6;
-  constexpr int kFinish = Op::kRounds == 2 ? 7 : 4;
+  // How many groups a part is behind First. A sum needs the group after; the
+  // power is made between the first sum and what comes next.
+  constexpr bool kJoined = kParts == 2 && Op::kRounds == 2;
+  constexpr int kFirstSum = 2, kSecond = kJoined ? 3 : 4;
+  constexpr int kSecondSum = kSecond + 2;
+  constexpr int kFinish = Op::kRounds == 1 ? 4
+                          : kJoined        ? kSecondSum
+                                           : kSecondSum + 1;
   constexpr int kWaiting = Op::kRounds == 2 ? kFinish - kSecond : 1;
-  constexpr int64_t kStep = kLanes<Scalar>;
+  constexpr int64_t kStep = kParts * kLanes<Scalar>;
   constexpr int64_t kSize = sizeof(*op.x);
-  constexpr int64_t kVectorsPerLine =
-      std::max<int64_t>(kCacheLineBytes / (kStep * kSize), 1);
+  constexpr int64_t kLine = kCacheLineBytes / kSize;
+  constexpr int64_t kGroupsPerLine = std::max<int64_t>(kLine / kStep, 1);
+  constexpr int64_t kLinesPerGroup = std::max<int64_t>(kStep / kLine, 1);
   constexpr int64_t kAhead = kStreamAheadBytes / Op::kTensors / kSize;
 
   const auto c = MakeCoefficients<Scalar>(params);
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
   const int64_t total = rows * channels;
-  const int64_t whole_vectors = total / kStep;
-  const int64_t vectors = (total + kStep - 1) / kStep;
+  const int64_t whole_groups = total / kStep;
+  const int64_t groups = (total + kStep - 1) / kStep;
   Window first_windows[kValues], second_windows[kValues];
-  V first[kValues] = {}, first_sums[kValues] = {}, sums_of_power[kValues] = {};
-  decltype(PowerOf<kPath>(V{}, c)) power = {};
-  V second[kValues] = {}, second_sums[kValues] = {};
-  V kept[kWaiting] = {};
-  Channels<Scalar> first_at(channels), second_at(channels);
+  Values first[kValues] = {}, first_sums[kValues] = {};
+  Values sums_of_powers[kValues] = {};
+  decltype(PowersOf<kPath>(Values{}, c)) powers = {};
+  Values second[kValues] = {}, second_sums[kValues] = {};
+  Values kept[kWaiting] = {};
+  Channels<Scalar> first_at(channels / kParts), second_at(channels / kParts);
 
-  // kInside: all vectors exist, and are whole.
+  // kInside: all groups exist, and are whole.
   const auto step = [&](auto inside, int64_t t) TFLRN_LAMBDA {
     constexpr bool kInside = decltype(inside)::value;
-    const auto exists = [&](int64_t vector) TFLRN_LAMBDA {
-      return kInside || (vector >= 0 && vector < vectors);
+    const auto exists = [&](int64_t group) TFLRN_LAMBDA {
+      return kInside || (group >= 0 && group < groups);
     };
-    const auto left = [&](int64_t vector) TFLRN_LAMBDA {
-      return kInside ? kStep : total - vector * kStep;
+    const auto left = [&](int64_t group) TFLRN_LAMBDA {
+      return kInside ? kStep : total - group * kStep;
     };
-    if (kInside && t % kVectorsPerLine == 0) {
-      op.Prefetch(t * kStep + kAhead, t * kStep + kAhead / 2);
-    }
-    if (const int64_t v = t - kFinish; exists(v)) {
-      if constexpr (Op::kRounds == 1) {
-        op.Finish(v * kStep, left(v), power.power);
-      } else {
-        op.Finish(c, v * kStep, left(v), second_sums, kept[kWaiting - 1]);
+    if (kInside && t % kGroupsPerLine == 0) {
+      TFLRN_UNROLL
+      for (int64_t line = 0; line < kLinesPerGroup; ++line) {
+        const int64_t i = t * kStep + line * kLine;
+        op.Prefetch(i + kAhead, i + kAhead / 2);
       }
     }
+    const auto finish = [&]() TFLRN_LAMBDA {
+      const int64_t g = t - kFinish;
+      if (!exists(g)) return;
+      if constexpr (Op::kRounds == 1) {
+        op.Finish(g * kStep, left(g), powers);
+      } else {
+        op.Finish(c, g * kStep, left(g), second_sums, kept[kWaiting - 1]);
+      }
+    };
+    const auto make_powers = [&]() TFLRN_LAMBDA {
+      powers = PowersOf<kPath>(first_sums[0], c);
+      TFLRN_UNROLL
+      for (int k = 0; k < kValues; ++k) sums_of_powers[k] = first_sums[k];
+    };
+    if (!kJoined) finish();
     if constexpr (Op::kRounds == 2) {
       PutAll(second, second_windows);
       if (exists(t - kSecondSum)) {
         SumAll(second_windows, second_at, radius, second_sums);
         second_at.Advance();
       }
+      if (kJoined) finish();
       TFLRN_UNROLL
       for (int k = kWaiting - 1; k > 0; --k) kept[k] = kept[k - 1];
-      if (const int64_t v = t - kSecond; exists(v)) {
-        op.Second(c, v * kStep, left(v), sums_of_power, power, second, kept[0]);
+      if (kJoined) make_powers();
+      if (const int64_t g = t - kSecond; exists(g)) {
+        op.Second(c, g * kStep, left(g), sums_of_powers, powers, second,
+                  kept[0]);
       }
     }
-    power = PowerOf<kPath>(first_sums[0], c);
-    TFLRN_UNROLL
-    for (int k = 0; k < kValues; ++k) sums_of_power[k] = first_sums[k];
+    if (!kJoined) make_powers();
     PutAll(first, first_windows);
     if (exists(t - kFirstSum)) {
       SumAll(first_windows, first_at, radius, first_sums);
@@ -335,9 +415,9 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
     }
     if (exists(t)) op.First(t * kStep, left(t), first);
   };
-  for (int64_t t = 0; t < vectors + kFinish; ++t) {
+  for (int64_t t = 0; t < groups + kFinish; ++t) {
     if (t == kFinish) {
-      for (; t < whole_vectors; ++t) step(std::true_type(), t);
+      for (; t < whole_groups; ++t) step(std::true_type(), t);
     }
     step(std::false_type(), t);
   }
@@ -361,7 +441,7 @@ template <PowerPath kPath, class Op>
 void Blocks(const LrnParams& params, const Op& op, int64_t rows,
             int64_t channels, void* scratch) {
   using Scalar = typename Op::Scalar;
-  using V = Vec<Scalar>;
+  using Values = Group<Vec<Scalar>, 1>;
   constexpr int kValues = Op::kValues;
   constexpr int64_t kLine = kCacheLineBytes / sizeof(*op.x);
 
@@ -387,11 +467,11 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
   for (int64_t row = 0; row < rows; row += rows_per_block) {
     const int64_t count = std::min(rows_per_block, rows - row) * channels;
     const Op block = op.From(row * channels);
-    const auto put = [&](int64_t i, const V(&of)[kValues]) TFLRN_LAMBDA {
-      for (int v = 0; v < kValues; ++v) Narrow(of[v], values[v] + i);
+    const auto put = [&](int64_t i, const Values(&of)[kValues]) TFLRN_LAMBDA {
+      for (int v = 0; v < kValues; ++v) NarrowGroup(of[v], values[v] + i);
     };
-    const auto take = [&](int64_t i, V(&of)[kValues]) TFLRN_LAMBDA {
-      for (int v = 0; v < kValues; ++v) of[v] = Widen(sums[v] + i);
+    const auto take = [&](int64_t i, Values(&of)[kValues]) TFLRN_LAMBDA {
+      for (int v = 0; v < kValues; ++v) of[v] = WidenGroup<1>(sums[v] + i);
     };
     // In an op of two rounds each pass through the block fetches a part of the
     // next one, so that memory works all the time: LRNGrad at radius 64 takes
@@ -407,7 +487,7 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
       for (int v = 0; v < kValues; ++v) window.Sum(values[v], sums[v], count);
     };
     ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
-      V of[kValues];
+      Values of[kValues];
       fetch(i, 4);
       block.First(i, left, of);
       put(i, of);
@@ -415,42 +495,71 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
     sum();
     if constexpr (Op::kRounds == 2) {
       ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
-        V of[kValues], results[kValues], kept_of = {};
+        Values of[kValues], results[kValues], kept_of = {};
         take(i, of);
         fetch(i, 2);
-        block.Second(c, i, left, of, PowerOf<kPath>(of[0], c), results,
+        block.Second(c, i, left, of, PowersOf<kPath>(of[0], c), results,
                      kept_of);
         put(i, results);
-        if (Op::kKeeps) Narrow(kept_of, kept + i);
+        if (Op::kKeeps) NarrowGroup(kept_of, kept + i);
       });
       sum();
     }
     ForEachVector<Scalar>(count, [&](int64_t i, int64_t left) TFLRN_LAMBDA {
-      V of[kValues];
+      Values of[kValues];
       take(i, of);
       fetch(i, 4);
       if constexpr (Op::kRounds == 1) {
-        block.Finish(i, left, PowerOf<kPath>(of[0], c).power);
+        block.Finish(i, left, PowersOf<kPath>(of[0], c));
       } else {
-        const V kept_of = Op::kKeeps ? Widen(kept + i) : V{};
+        const Values kept_of = Op::kKeeps ? WidenGroup<1>(kept + i) : Values{};
         block.Finish(c, i, left, of, kept_of);
       }
     });
   }
 }
 
+// The radius from which groups of two vectors are faster. With AVX2, whose 16
+// registers hold less than they need, halves are too: LRNGrad takes 50 cycles
+// for 16 of them at radius 2, and 42 in single vectors.
+template <class Op>
+constexpr int64_t PairsFrom() {
+  using T = typename Op::Type;
+  constexpr bool kTwoValues = Op::kValues == 2;
+  if (TFLRN_VECTOR_BYTES == 32 && !std::is_same<T, BFloat16>::value) {
+    return kTwoValues ? 8 : 5;
+  }
+  if (sizeof(T) == 2) return kTwoValues ? 3 : 0;
+  return kTwoValues ? 8 : 3;
+}
+
+template <int kParts, PowerPath kPath, class Op>
+void StreamAnyRadius(const LrnParams& params, const Op& op, int64_t rows,
+                     int64_t channels) {
+  // AlexNet and GoogLeNet.
+  if constexpr (kPath != PowerPath::kAny &&
+                (kParts == 1 || PairsFrom<Op>() <= 2)) {
+    if (EffectiveRadius(params.depth_radius, channels) == 2) {
+      return Stream<kParts, 2, kPath>(params, op, rows, channels);
+    }
+  }
+  Stream<kParts, kAnyTapRadius, kPath>(params, op, rows, channels);
+}
+
 // Chooses the way, the best first.
 template <PowerPath kPath, class Op>
 void RunPath(const LrnParams& params, const Op& op, int64_t rows,
              int64_t channels, void* scratch) {
+  constexpr int kLaneCount = kLanes<typename Op::Scalar>;
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  if (!HasTapWindow(radius, channels, kLanes<typename Op::Scalar>)) {
-    return Blocks<kPath>(params, op, rows, channels, scratch);
+  if (radius >= PairsFrom<Op>() &&
+      HasPairWindow(radius, channels, kLaneCount)) {
+    StreamAnyRadius<2, kPath>(params, op, rows, channels);
+  } else if (HasTapWindow(radius, channels, kLaneCount)) {
+    StreamAnyRadius<1, kPath>(params, op, rows, channels);
+  } else {
+    Blocks<kPath>(params, op, rows, channels, scratch);
   }
-  if constexpr (kPath != PowerPath::kAny) {  // AlexNet and GoogLeNet.
-    if (radius == 2) return Stream<2, kPath>(params, op, rows, channels);
-  }
-  Stream<kAnyTapRadius, kPath>(params, op, rows, channels);
 }
 
 template <class Op>

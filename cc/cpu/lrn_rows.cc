@@ -43,7 +43,10 @@ int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
     cycles = cycles * 5 / 2;
   }
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  if (!HasTapWindow(radius, channels, lanes)) cycles *= 2;
+  if (!HasTapWindow(radius, channels, lanes) &&
+      !HasPairWindow(radius, channels, lanes)) {
+    cycles *= 2;
+  }
   return cycles + 1;
 }
 

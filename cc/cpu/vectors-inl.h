@@ -20,6 +20,9 @@
 #include "cc/core/lanes.h"
 #include "cc/core/types.h"
 
+// Where the compiler would not inline by itself.
+#define TFLRN_MEMBER inline __attribute__((always_inline))
+
 namespace tflrn {
 namespace cpu {
 namespace {
@@ -187,6 +190,18 @@ TFLRN_INLINE FullShortVec
 UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
   return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
 }
+// All even places and then all odd ones; and of two vectors, in turns.
+template <int... kPlace>
+TFLRN_INLINE FullShortVec
+EvenPlacesThenOdd(std::integer_sequence<int, kPlace...>) {
+  constexpr int kCount = sizeof...(kPlace);
+  return FullShortVec{(2 * kPlace % kCount + 2 * kPlace / kCount)...};
+}
+template <int... kPlace>
+TFLRN_INLINE FullShortVec PlacesInTurns(std::integer_sequence<int, kPlace...>) {
+  constexpr int kCount = sizeof...(kPlace);
+  return FullShortVec{(kPlace / 2 + kPlace % 2 * kCount)...};
+}
 using HalfPlaces = std::make_integer_sequence<int, 2 * kLanes<float>>;
 #endif  // TFLRN_VECTOR_BYTES != 64
 
@@ -262,29 +277,24 @@ TFLRN_INLINE void Narrow(DoubleVec value, double* p) {
   memcpy(p, &value, sizeof(value));
 }
 
-template <class T>
-using VecFor = Vec<typename ComputeType<T>::type>;
-
-// The first `count` lanes from p, and zeros; a whole vector if count allows.
-template <class T>
-TFLRN_INLINE VecFor<T> Load(const T* p, int64_t count) {
-  constexpr int64_t kCount = kLanes<typename ComputeType<T>::type>;
-  if (count >= kCount) return Widen(p);
-  T padded[kCount] = {};
-  for (int64_t k = 0; k < count; ++k) padded[k] = p[k];
-  return Widen(padded);
-}
-
-template <class T>
-TFLRN_INLINE void Store(VecFor<T> value, T* p, int64_t count) {
-  constexpr int64_t kCount = kLanes<typename ComputeType<T>::type>;
-  if (count >= kCount) return Narrow(value, p);
-  T padded[kCount];
-  Narrow(value, padded);
-  for (int64_t k = 0; k < count; ++k) p[k] = padded[k];
-}
-
 // ---- Two vectors that follow each other.
+
+template <int... kLane>
+using LaneSequence = std::integer_sequence<int, kLane...>;
+template <class V>
+using LanesOf =
+    std::make_integer_sequence<int, kLanes<typename LaneTraits<V>::Scalar>>;
+
+// The lanes with these numbers, of both vectors together.
+template <int... kSource, class V>
+TFLRN_INLINE V Shuffled(V first, V second) {
+#ifdef __clang__
+  return __builtin_shufflevector(first, second, kSource...);
+#else
+  using Int = typename LaneTraits<V>::Int;
+  return __builtin_shuffle(first, second, Int{kSource...});
+#endif
+}
 
 #if TFLRN_VECTOR_BYTES == 64
 // Intrinsics, since GCC makes general permutations of these, which overwrite an
@@ -301,20 +311,12 @@ TFLRN_INLINE DoubleVec ShiftedLanes(DoubleVec first, DoubleVec second) {
 }
 #else
 template <int kShift, class V, int... kLane>
-TFLRN_INLINE V ShuffledLanes(V first, V second,
-                             std::integer_sequence<int, kLane...>) {
-#ifdef __clang__
-  return __builtin_shufflevector(first, second, (kShift + kLane)...);
-#else
-  using Int = typename LaneTraits<V>::Int;
-  return __builtin_shuffle(first, second, Int{(kShift + kLane)...});
-#endif
+TFLRN_INLINE V ShiftedLanes(V first, V second, LaneSequence<kLane...>) {
+  return Shuffled<(kShift + kLane)...>(first, second);
 }
 template <int kShift, class V>
 TFLRN_INLINE V ShiftedLanes(V first, V second) {
-  using Scalar = typename LaneTraits<V>::Scalar;
-  return ShuffledLanes<kShift>(
-      first, second, std::make_integer_sequence<int, kLanes<Scalar>>());
+  return ShiftedLanes<kShift>(first, second, LanesOf<V>());
 }
 #endif
 
@@ -326,6 +328,184 @@ TFLRN_INLINE V Shifted(V first, V second) {
   } else {
     return ShiftedLanes<kShift>(first, second);
   }
+}
+
+// Every second lane, the first being kFirst: 0 or 1.
+template <int kFirst, class V, int... kLane>
+TFLRN_INLINE V EverySecond(V first, V second, LaneSequence<kLane...>) {
+  return Shuffled<(kFirst + 2 * kLane)...>(first, second);
+}
+
+// Lanes of both in turns, from kFirst on.
+template <int kFirst, class V, int... kLane>
+TFLRN_INLINE V InTurns(V first, V second, LaneSequence<kLane...>) {
+  constexpr int kCount = sizeof...(kLane);
+  return Shuffled<(kFirst + kLane / 2 + kLane % 2 * kCount)...>(first, second);
+}
+
+// ---- Groups of vectors.
+
+template <class Item, int kParts>
+struct Group {
+  Item part[kParts];
+  TFLRN_MEMBER Item& operator[](int p) { return part[p]; }
+  TFLRN_MEMBER const Item& operator[](int p) const { return part[p]; }
+};
+
+// The group of f(p) for each part p.
+template <int kParts, class Function>
+TFLRN_INLINE auto EachPart(const Function& f) -> Group<decltype(f(0)), kParts> {
+  static_assert(kParts == 1 || kParts == 2, "f is called for each part");
+  if constexpr (kParts == 1) {
+    return {{f(0)}};
+  } else {
+    return {{f(0), f(1)}};
+  }
+}
+
+// A group of two vectors: the even elements, and the odd ones.
+template <class Scalar>
+using PairsOf = Group<Vec<Scalar>, 2>;
+using FloatPairs = PairsOf<float>;
+
+template <class Scalar>
+TFLRN_INLINE PairsOf<Scalar> WidenPairs(const Scalar* p) {
+  using V = Vec<Scalar>;
+  const V first = Widen(p), second = Widen(p + kLanes<Scalar>);
+  return {{EverySecond<0>(first, second, LanesOf<V>()),
+           EverySecond<1>(first, second, LanesOf<V>())}};
+}
+
+template <class Scalar>
+TFLRN_INLINE void NarrowPairs(const PairsOf<Scalar>& values, Scalar* p) {
+  using V = Vec<Scalar>;
+  constexpr int kStep = kLanes<Scalar>;
+  Narrow(InTurns<0>(values[0], values[1], LanesOf<V>()), p);
+  Narrow(InTurns<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
+}
+
+// Of 16-bit types two elements lie in 32 bits, the even one in the lower half.
+
+TFLRN_INLINE FloatPairs WidenPairs(const BFloat16* p) {
+  FloatBits bits;
+  memcpy(&bits, p, sizeof(bits));
+  return {{BFloat16BitsToFloat<FloatVec>(bits),
+           BitCast<FloatVec>(FloatBits(bits & 0xFFFF0000u))}};
+}
+
+TFLRN_INLINE void NarrowPairs(const FloatPairs& values, BFloat16* p) {
+  const FloatBits even = RoundToBFloat16(values[0]);
+  const FloatBits odd = RoundToBFloat16(values[1]);
+  const FloatBits bits = (even >> 16) | (odd & 0xFFFF0000u);
+  memcpy(p, &bits, sizeof(bits));
+}
+
+#if TFLRN_VECTOR_BYTES == 64
+TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
+  FullShortVec bits;
+  memcpy(&bits, p, sizeof(bits));
+  const FullShortVec from = EvenPlacesThenOdd(HalfPlaces());
+  const __m512i sorted = _mm512_maskz_permutexvar_epi16(
+      0xFFFFFFFF, BitCast<__m512i>(from), BitCast<__m512i>(bits));
+  const __m256i even = _mm512_maskz_extracti64x4_epi64(0xF, sorted, 0);
+  const __m256i odd = _mm512_maskz_extracti64x4_epi64(0xF, sorted, 1);
+  return {{BitCast<FloatVec>(_mm512_maskz_cvtph_ps(0xFFFF, even)),
+           BitCast<FloatVec>(_mm512_maskz_cvtph_ps(0xFFFF, odd))}};
+}
+
+// In the lower half.
+TFLRN_INLINE __m512i HalfBits(FloatVec value) {
+  return _mm512_castsi256_si512(_mm512_maskz_cvtps_ph(
+      0xFFFF, BitCast<__m512>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+
+TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
+  const FullShortVec from = PlacesInTurns(HalfPlaces());
+  const __m512i bits = _mm512_maskz_permutex2var_epi16(
+      0xFFFFFFFF, HalfBits(values[0]), BitCast<__m512i>(from),
+      HalfBits(values[1]));
+  memcpy(p, &bits, sizeof(bits));
+}
+#elif TFLRN_VECTOR_BYTES == 32
+TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
+  __m256i bits;
+  memcpy(&bits, p, sizeof(bits));
+  const __m256i even_then_odd =
+      _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0,
+                       1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  const __m256i sorted =
+      _mm256_permute4x64_epi64(_mm256_shuffle_epi8(bits, even_then_odd), 0xD8);
+  const __m128i even = _mm256_castsi256_si128(sorted);
+  const __m128i odd = _mm256_extracti128_si256(sorted, 1);
+  return {{BitCast<FloatVec>(_mm256_cvtph_ps(even)),
+           BitCast<FloatVec>(_mm256_cvtph_ps(odd))}};
+}
+
+TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
+  const auto even =
+      _mm256_cvtps_ph(BitCast<__m256>(values[0]), _MM_FROUND_TO_NEAREST_INT);
+  const auto odd =
+      _mm256_cvtps_ph(BitCast<__m256>(values[1]), _MM_FROUND_TO_NEAREST_INT);
+  const __m128i bits[] = {_mm_unpacklo_epi16(even, odd),
+                          _mm_unpackhi_epi16(even, odd)};
+  memcpy(p, bits, sizeof(bits));
+}
+#else
+TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
+  FloatBits bits;
+  memcpy(&bits, p, sizeof(bits));
+  return {{HalfBitsToFloat<FloatVec>(FloatBits(bits & 0xFFFFu)),
+           HalfBitsToFloat<FloatVec>(FloatBits(bits >> 16))}};
+}
+
+TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
+  const FloatBits bits =
+      FloatToHalfBits(values[0]) | (FloatToHalfBits(values[1]) << 16);
+  memcpy(p, &bits, sizeof(bits));
+}
+#endif
+
+template <class T, int kParts>
+using GroupFor = Group<Vec<typename ComputeType<T>::type>, kParts>;
+
+// A group of one is a vector in the order of memory, a group of two the even
+// and the odd elements.
+template <int kParts, class T>
+TFLRN_INLINE GroupFor<T, kParts> WidenGroup(const T* p) {
+  if constexpr (kParts == 1) {
+    return {{Widen(p)}};
+  } else {
+    return WidenPairs(p);
+  }
+}
+
+template <class T, int kParts>
+TFLRN_INLINE void NarrowGroup(const GroupFor<T, kParts>& values, T* p) {
+  if constexpr (kParts == 1) {
+    Narrow(values[0], p);
+  } else {
+    NarrowPairs(values, p);
+  }
+}
+
+// The first `count` elements from p, and zeros; a whole group if count allows.
+template <int kParts, class T>
+TFLRN_INLINE GroupFor<T, kParts> Load(const T* p, int64_t count) {
+  constexpr int64_t kCount = kParts * kLanes<typename ComputeType<T>::type>;
+  if (count >= kCount) return WidenGroup<kParts>(p);
+  T padded[kCount] = {};
+  for (int64_t k = 0; k < count; ++k) padded[k] = p[k];
+  return WidenGroup<kParts>(padded);
+}
+
+template <class T, int kParts>
+TFLRN_INLINE void Store(const GroupFor<T, kParts>& values, T* p,
+                        int64_t count) {
+  constexpr int64_t kCount = kParts * kLanes<typename ComputeType<T>::type>;
+  if (count >= kCount) return NarrowGroup(values, p);
+  T padded[kCount];
+  NarrowGroup(values, padded);
+  for (int64_t k = 0; k < count; ++k) p[k] = padded[k];
 }
 
 }  // namespace

@@ -10,14 +10,12 @@
 #include "cc/cpu/blocking.h"
 #include "cc/cpu/vectors-inl.h"
 
-// Where the compiler would not inline by itself.
-#define TFLRN_MEMBER inline __attribute__((always_inline))
-
 namespace tflrn {
 namespace cpu {
 namespace {
 
-// Which channels the lanes of a vector are, as it moves through whole rows.
+// Which channels, or pairs of channels, the lanes of a vector are, as it moves
+// through whole rows.
 template <class Scalar>
 class Channels {
  public:
@@ -74,31 +72,87 @@ class Channels {
 
 // ---- Window sums in registers, for small radii (HasTapWindow).
 
-// A vector between its neighbours, and the sums over its windows. kRadius is
-// the radius, or kAnyTapRadius.
-constexpr int kAnyTapRadius = -1;
-
-template <class Scalar, int kRadius>
-class TapWindow {
- public:
-  using V = Vec<Scalar>;
+// A vector between its neighbours.
+template <class V>
+struct Neighbors {
+  V before = {}, middle = {}, after = {};
 
   // The vector that was put last becomes the middle one.
   TFLRN_MEMBER void Put(V next) {
-    before_ = middle_;
-    middle_ = after_;
-    after_ = next;
+    before = middle;
+    middle = after;
+    after = next;
   }
 
-  // `at`: the middle vector's channels. radius: kRadius, or any.
-  TFLRN_MEMBER V Sum(const Channels<Scalar>& at, int64_t radius) const {
+  // What lies kDistance lanes before or after the middle.
+  template <int kDistance>
+  TFLRN_MEMBER V Before() const {
+    using Scalar = typename LaneTraits<V>::Scalar;
+    return Shifted<kLanes<Scalar> - kDistance>(before, middle);
+  }
+  template <int kDistance>
+  TFLRN_MEMBER V After() const {
+    return Shifted<kDistance>(middle, after);
+  }
+
+  // Where rows end where vectors do: with zeros for the neighbours that belong
+  // to other rows.
+  TFLRN_MEMBER Neighbors OfRow(bool first, bool last) const {
+    return {first ? V{} : before, middle, last ? V{} : after};
+  }
+};
+
+// Whether the lanes so far before and after belong to the rows of the middle
+// ones: all of them do,
+struct AllOwn {
+  template <class V>
+  TFLRN_MEMBER V Before(int64_t, V value) const {
+    return value;
+  }
+  template <class V>
+  TFLRN_MEMBER V After(int64_t, V value) const {
+    return value;
+  }
+};
+// or those that have such channels; zeros are in the place of the others.
+template <class Scalar>
+struct OwnOf {
+  using V = Vec<Scalar>;
+  const Channels<Scalar>& at;
+  TFLRN_MEMBER V Before(int64_t distance, V value) const {
+    return at.HasBefore(distance) ? value : V{};
+  }
+  TFLRN_MEMBER V After(int64_t distance, V value) const {
+    return at.HasAfter(distance) ? value : V{};
+  }
+};
+
+// A group between its neighbours, and the sums over its windows. kRadius is the
+// radius, or kAnyTapRadius. `at`: the channels of the middle group, or of a
+// group of two its pairs of channels. radius: kRadius, or any.
+constexpr int kAnyTapRadius = -1;
+
+template <class Scalar, int kRadius, int kParts>
+class TapWindow;
+
+template <class Scalar, int kRadius>
+class TapWindow<Scalar, kRadius, 1> {
+ public:
+  using V = Vec<Scalar>;
+
+  TFLRN_MEMBER void Put(const Group<V, 1>& next) { values_.Put(next[0]); }
+
+  TFLRN_MEMBER Group<V, 1> Sum(const Channels<Scalar>& at,
+                               int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
     if (at.WholeVectors()) {
-      return AddAll<1>(at.FirstOfRow() ? V{} : before_,
-                       at.LastOfRow() ? V{} : after_, radius, middle_);
+      return {{Add<1>(values_.OfRow(at.FirstOfRow(), at.LastOfRow()), AllOwn(),
+                      radius, values_.middle)}};
     }
-    if (at.Inside(radius)) return AddAll<1>(before_, after_, radius, middle_);
-    return AddOwn<1>(at, radius, middle_);
+    if (at.Inside(radius)) {
+      return {{Add<1>(values_, AllOwn(), radius, values_.middle)}};
+    }
+    return {{Add<1>(values_, OwnOf<Scalar>{at}, radius, values_.middle)}};
   }
 
  private:
@@ -107,35 +161,84 @@ class TapWindow {
           ? std::min<int64_t>(kLanes<Scalar>, kMaxTapRadius)
           : kRadius;
 
-  template <int kDistance>
-  TFLRN_MEMBER V AddAll(V before, V after, int64_t radius, V sum) const {
+  template <int kDistance, class Own>
+  static TFLRN_MEMBER V Add(const Neighbors<V>& values, const Own& own,
+                            int64_t radius, V sum) {
     if constexpr (kDistance > kMaxRadius) {
       return sum;
     } else {
       if (kDistance > radius) return sum;
-      sum += Shifted<kLanes<Scalar> - kDistance>(before, middle_) +
-             Shifted<kDistance>(middle_, after);
-      return AddAll<kDistance + 1>(before, after, radius, sum);
+      sum += own.Before(kDistance, values.template Before<kDistance>()) +
+             own.After(kDistance, values.template After<kDistance>());
+      return Add<kDistance + 1>(values, own, radius, sum);
     }
   }
 
-  // Without the neighbours that belong to other rows.
-  template <int kDistance>
-  TFLRN_MEMBER V AddOwn(const Channels<Scalar>& at, int64_t radius,
-                        V sum) const {
-    if constexpr (kDistance > kMaxRadius) {
-      return sum;
-    } else {
-      if (kDistance > radius) return sum;
-      const V before = Shifted<kLanes<Scalar> - kDistance>(before_, middle_);
-      const V after = Shifted<kDistance>(middle_, after_);
-      sum += (at.HasBefore(kDistance) ? before : V{}) +
-             (at.HasAfter(kDistance) ? after : V{});
-      return AddOwn<kDistance + 1>(at, radius, sum);
-    }
+  Neighbors<V> values_;
+};
+
+// The windows of both channels of a pair are the pairs that they share, and at
+// each end one more value or one more pair: at radius 5, 6 shifts and 7
+// additions for two vectors, and not 40. A row has whole pairs.
+template <class Scalar, int kRadius>
+class TapWindow<Scalar, kRadius, 2> {
+ public:
+  using V = Vec<Scalar>;
+
+  TFLRN_MEMBER void Put(const Group<V, 2>& next) {
+    even_.Put(next[0]);
+    odd_.Put(next[1]);
+    pairs_.Put(next[0] + next[1]);
   }
 
-  V before_ = {}, middle_ = {}, after_ = {};
+  TFLRN_MEMBER Group<V, 2> Sum(const Channels<Scalar>& at,
+                               int64_t radius) const {
+    if (kRadius != kAnyTapRadius) radius = kRadius;
+    if (radius == 0) return {{even_.middle, odd_.middle}};
+    if (at.WholeVectors()) {
+      TapWindow own;
+      own.even_ = even_.OfRow(at.FirstOfRow(), at.LastOfRow());
+      own.odd_ = odd_.OfRow(at.FirstOfRow(), at.LastOfRow());
+      own.pairs_ = pairs_.OfRow(at.FirstOfRow(), at.LastOfRow());
+      return own.template Add<1>(AllOwn(), radius, pairs_.middle);
+    }
+    if (at.Inside((radius + 1) / 2)) {
+      return Add<1>(AllOwn(), radius, pairs_.middle);
+    }
+    return Add<1>(OwnOf<Scalar>{at}, radius, pairs_.middle);
+  }
+
+ private:
+  static constexpr int kMaxDistance =
+      ((kRadius == kAnyTapRadius
+            ? std::min<int64_t>(2 * kLanes<Scalar>, kMaxPairRadius)
+            : kRadius) +
+       1) /
+      2;
+
+  // sum: of the pairs that are less than kDistance away.
+  template <int kDistance, class Own>
+  TFLRN_MEMBER Group<V, 2> Add(const Own& own, int64_t radius, V sum) const {
+    const V pair_before =
+        own.Before(kDistance, pairs_.template Before<kDistance>());
+    const V pair_after =
+        own.After(kDistance, pairs_.template After<kDistance>());
+    if constexpr (kDistance < kMaxDistance) {
+      if (2 * kDistance < radius) {
+        sum += pair_before + pair_after;
+        return Add<kDistance + 1>(own, radius, sum);
+      }
+    }
+    const V odd_before =
+        own.Before(kDistance, odd_.template Before<kDistance>());
+    const V even_after =
+        own.After(kDistance, even_.template After<kDistance>());
+    if (radius % 2 == 1) return {{sum + odd_before, sum + even_after}};
+    return {
+        {sum + (pair_before + even_after), sum + (pair_after + odd_before)}};
+  }
+
+  Neighbors<V> even_, odd_, pairs_;
 };
 
 // ---- Window sums through memory, for any radius.

@@ -169,14 +169,15 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   }
 }
 
-constexpr int64_t kChannels[] = {1,  2,  3,  7,  8,   15,   16,   17,  31,
-                                 32, 33, 64, 96, 256, 1000, 1025, 3000};
-// Summed in registers up to 2 to 12, by target and type; then such that 2
-// radius + 1 has one binary digit, some, and many, below and above the lanes of
-// a vector.
+constexpr int64_t kChannels[] = {1,  2,  3,  6,  7,  8,   15,   16,   17,  30,
+                                 31, 32, 33, 64, 96, 256, 1000, 1025, 3000};
+// Summed in registers up to 2 to 12, or as pairs up to 4 to 24, by target and
+// type; then such that 2 radius + 1 has one binary digit, some, and many, below
+// and above the lanes of a vector.
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
-constexpr int64_t kRadii[] = {0,  1,  2,  3,  4,   5,   6,    8,       9,
-                              16, 21, 64, 75, 300, 700, 5000, kLargest};
+constexpr int64_t kRadii[] = {0,  1,  2,  3,   4,   5,    6,
+                              7,  8,  9,  12,  16,  21,   24,
+                              25, 64, 75, 300, 700, 5000, kLargest};
 
 // bias, alpha and beta in turn over the sizes: all pairs of sizes, and each
 // radius and each number of channels with all parameters, not all combinations.
@@ -287,9 +288,10 @@ TEST_P(LrnRowsTest, NanAndInfinityStayInTheirWindows) {
 }
 
 // Of small integers, whose sums are exact: every radius, so that windows of all
-// binary digits meet all places in a vector.
+// binary digits meet all places in a vector. A value too many or too few shows
+// in any type where the window is summed in registers.
 template <class T>
-void TestEveryRadius() {
+void TestEveryRadius(double tolerance) {
   constexpr int64_t kRows = 3;
   for (const int64_t channels : {5, 17, 33, 64, 100, 300}) {
     for (int64_t radius = 1; radius <= std::min<int64_t>(channels, 150);
@@ -299,7 +301,7 @@ void TestEveryRadius() {
       std::vector<int64_t> sums = {0};  // Of the squares before each element.
       for (int64_t i = 0; i < x.size(); ++i) {
         const int64_t value = 1 + (i * i + radius) % 3;
-        x.data()[i] = static_cast<T>(value);
+        x.data()[i] = Round<T>(value);
         sums.push_back(sums.back() + value * value);
       }
       RunLrn<T>(p, x.data(), y.data(), kRows, channels);
@@ -308,7 +310,8 @@ void TestEveryRadius() {
         const int64_t begin = std::max(row, i - radius);
         const int64_t end = std::min(row + channels, i + radius + 1);
         const auto norm = static_cast<double>(1 + sums[end] - sums[begin]);
-        ASSERT_NEAR(y.data()[i] / x.data()[i], norm, 1e-6 * norm)
+        ASSERT_NEAR(AsDouble(y.data()[i]) / AsDouble(x.data()[i]), norm,
+                    tolerance * norm)
             << channels << " channels, radius " << radius << ", element " << i;
       }
     }
@@ -316,8 +319,9 @@ void TestEveryRadius() {
 }
 
 TEST_P(LrnRowsTest, EveryRadiusHasItsWindows) {
-  TestEveryRadius<float>();
-  TestEveryRadius<double>();
+  TestEveryRadius<Half>(0x1p-11);
+  TestEveryRadius<float>(1e-6);
+  TestEveryRadius<double>(1e-6);
 }
 
 template <class T>
