@@ -34,9 +34,12 @@ tf.debugging.assert_near(tape.gradient(ours, x), tape.gradient(stock, x))
 print("works with TensorFlow", tf.__version__)
 """
 
-# Bazel's output, and what an earlier installation left in the source folder.
+# Virtual environments, Bazel's output, and what an earlier installation left in the
+# source folder.
 NOT_SOURCE = (
     ".git",
+    ".venv",
+    "venv",
     "__pycache__",
     "bazel-*",
     "*.egg-info",
