@@ -2,7 +2,8 @@
 
 The check tells what is loaded, whether it agrees with TensorFlow's own ops and with
 the formula in float64 on real data, and how much faster it is here. The exit status
-is 1 where it does not agree. `accelerate` runs a script after `tlg.accelerate()`.
+is 1 where it does not agree, and 2 where TFLRN_ACCELERATE=1 leaves nothing to compare
+with. `accelerate` runs a script after `tlg.accelerate()`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="compare the ops with TensorFlow's and with float64, and time them",
         description="Compare the ops with TensorFlow's and with the formula in float64"
-        " on real data, and time them. The exit status is 1 where they disagree.",
+        " on real data, and time them. The exit status is 1 where they disagree, and 2"
+        " where TFLRN_ACCELERATE=1 leaves nothing to compare with.",
     )
     for command in (parser, check):
         # The defaults are set above: a default here would overwrite what was given

@@ -158,10 +158,10 @@ def build_info() -> dict[str, Any]:
 
     Returns:
       A dictionary: "version" (str), "tensorflow" (str, the version that it was
-      built for), "cpu_targets" (list of str), "cpu_target" (str, the one in
-      use), "cuda_archs" (list of str, or None without GPU kernels), "xla" (bool),
-      "compiler" (str), "accelerated" (bool, whether TensorFlow's own LRN and LRNGrad
-      run on our kernels: `accelerate`), and what else the library says.
+      built for), "compiler" (str), "cpu_targets" (list of str, best first),
+      "cpu_target" (str, the one in use), "cuda_archs" (list of str, or None without
+      GPU kernels), "xla" (bool, whether there are XLA kernels), and "accelerated"
+      (bool: `is_accelerated`).
     """
     info: dict[str, Any] = json.loads(native.tflrn_build_info())
     accelerated = native.tflrn_is_accelerated()

@@ -37,9 +37,10 @@ def accelerate() -> bool:
     eager, in functions, in loaded SavedModels and in frozen graphs, on the CPU and,
     where the library has kernels for them, on GPUs. It also takes bfloat16 on the
     CPU, and gives LRNGrad a gradient, so that second derivatives work through models
-    that use the stock op; one that the program has registered before stays, and
-    later it can register none. What was called before runs on them from its next
-    call on, except what a `tf.compat.v1.Session` has run and what XLA has compiled.
+    that use the stock op. A gradient that the program has registered for LRNGrad
+    before stays; after this it can register none. What was called before runs on
+    our kernels from its next call on, except what a `tf.compat.v1.Session` has run
+    and what XLA has compiled.
 
     Where the library has XLA kernels, `jit_compile=True` on the CPU takes them, too.
     That mends half and bfloat16, for which TensorFlow's own lowering fails: a Keras
