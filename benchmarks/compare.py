@@ -2,9 +2,10 @@
 
     python benchmarks/compare.py old.json new.json
 
-A time has changed where the middle halves of its samples do not overlap. On a machine
-that does other things too, look at the last column as well: by how much the group's
-contenders that are not ours changed, which no change of ours explains.
+A time has changed where the middle halves of its samples do not overlap; one sample
+says nothing of that. On a machine that does other things too, look at the last column
+as well: by how much the group's contenders that are not ours changed, which no change
+of ours explains. The training steps of benchmarks/models.py are not compared.
 """
 
 from __future__ import annotations
@@ -44,10 +45,12 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """ "slower", "faster", or nothing where the spread explains it."""
+        """ "slower", "faster", or nothing: the spread explains it, or is unknown."""
         old, new = self.old.times, self.new.times
         assert old is not None
         assert new is not None
+        if old.samples == 1 or new.samples == 1:
+            return ""
         if new.lower_quartile_ms > old.upper_quartile_ms:
             return "slower"
         if new.upper_quartile_ms < old.lower_quartile_ms:

@@ -425,6 +425,19 @@ def test_compare_tells_changes_from_the_spread() -> None:
         assert change.others == pytest.approx(1.1)
 
 
+@pytest.mark.parametrize("single", ["old", "new"])
+def test_compare_does_not_judge_a_single_sample(single: str) -> None:
+    """A call that takes seconds is timed once, which shows no spread."""
+    case = Case("stock", "LRNGrad", SHAPE, P)
+    records = {"old": record(1.0, case, "radius"), "new": record(2.0, case, "radius")}
+    once = timing.summary([records[single].ms / 1e3], [0])
+    records[single] = dataclasses.replace(records[single], times=once)
+    results = (Results(ENVIRONMENT, False, [r], []) for r in records.values())
+    (change,) = command("compare").changes(*results)
+    assert change.verdict == ""
+    assert change.ratio == pytest.approx(2)
+
+
 def test_compare_shows_what_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
