@@ -1,5 +1,6 @@
 // Cycles from seconds: the frequency of the core, measured when it is needed,
-// since a processor changes it with its load and its vectors.
+// since a processor changes it with its load. Measured by scalar code: of a
+// processor that slows down for wide vectors, their cycles come out too many.
 #ifndef TFLRN_BENCHMARKS_CC_CYCLES_H_
 #define TFLRN_BENCHMARKS_CC_CYCLES_H_
 

@@ -7,9 +7,10 @@
 //
 // Each time is the median of several, each the mean of enough launches, taken
 // by events. A case has as many sets of tensors, used in turn, as leave the L2
-// cache behind. Results are compared with the formulas before they are timed.
-// The copy is timed before and after all else: the table has shares of the
-// first rate, the file of the larger one.
+// cache behind. Our results are compared with the formulas before they are
+// timed; cuDNN's, which is timed for float alone, are not. The copy is timed
+// before and after all else: the table has shares of the first rate, the file
+// of the larger one.
 //
 // Exit status: 0, or 1 where a result is wrong, or 3 where there is no GPU.
 #include <cuda_runtime.h>

@@ -8,7 +8,8 @@ measure      verifies and times a group of cases, in a process of its own
 machine      the hardware and the versions
 results      the results of a run, and their file
 goals        what the project wants of them
-report       the tables and the plots
+report       the tables, and the documents that show them
+plots        the plots of these documents
 """
 
 import sys
