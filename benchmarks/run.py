@@ -7,11 +7,13 @@
     python benchmarks/run.py --only layers --only types
 
 PyTorch (pip install torch) and oneDNN (apt install libdnnl-dev) take part where they
-are installed. First each result is compared with the formula in float64; the exit
-status is 1 where one of ours is wrong, and nothing of its group is timed then. At the
-end it prints which goals are met, and writes the results as JSON.
+are installed. The results of a group are compared with the formula in float64 before
+it is timed; where one of ours is wrong or fails, the run ends with exit status 1, and
+writes nothing. At the end it prints which goals are met, and writes the results as
+JSON.
 
---publish also writes the tables and the plots that README.md and docs/ show.
+--publish also writes the tables and the plots that README.md and docs/ show; with
+--show benchmarks/results/cpu.json, without measuring again.
 """
 
 from __future__ import annotations
@@ -64,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.write(options.output)
     # As it is written there: a rounded figure must not miss a goal on the screen
     # that it meets in the file.
-    results = Results.read(options.show or options.output)
+    try:
+        results = Results.read(options.show or options.output)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     show(results)
     if not options.show:
         print(f"written: {options.output}")
@@ -107,6 +113,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.publish and (options.quick or options.only):
         parser.error("--publish wants all results: not with --quick or --only")
+    file = options.show or options.output or PUBLISHED
+    if options.publish and file.resolve() != PUBLISHED:
+        parser.error(f"--publish wants the results in {PUBLISHED.relative_to(ROOT)}")
     if options.publish and importlib.util.find_spec("matplotlib") is None:
         parser.error("--publish draws with matplotlib: pip install '.[bench]'")
     options.only = options.only or [*SECTIONS, *([] if options.quick else [MODELS])]

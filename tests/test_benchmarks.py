@@ -177,6 +177,17 @@ def test_a_wrong_second_gradient_is_not_timed(monkeypatch: pytest.MonkeyPatch) -
         measured(group("ours", op="LRNGradGrad"))
 
 
+def test_a_failure_of_ours_is_no_reason_to_leave_it_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(case: Case, operands: Any) -> Callable:
+        return lambda: tf.debugging.assert_equal(1, 2)
+
+    monkeypatch.setitem(contenders.CONTENDERS, "ours", failing)
+    with pytest.raises(measure.WrongResultError, match="InvalidArgumentError"):
+        measured(group("ours", "stock"))
+
+
 def test_a_wrong_result_of_others_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(contenders.CONTENDERS, "stock", scaled_by(1.01, "stock"))
     ours, stock = measured(group("ours", "stock"))
@@ -514,6 +525,24 @@ def test_a_goal_that_is_just_missed_shows_by_how_much() -> None:
     assert line.endswith("| ≤ 1.05 | 1.0502 | **not met** |")
 
 
+def test_a_goal_that_was_not_measured_says_so() -> None:
+    def scaling(results: Results) -> str:
+        (line,) = (
+            line for line in report.document(results).splitlines() if "| 3.5 |" in line
+        )
+        return line.split("|")[-2].strip()
+
+    results = full_results()
+    assert scaling(results) == "met"
+    flat = [
+        dataclasses.replace(r, times=dataclasses.replace(r.times, median_ms=1.0))
+        for r in results.records
+    ]
+    assert scaling(dataclasses.replace(results, records=flat)) == "does not apply"
+    types = [r for r in results.records if r.section == "types"]
+    assert scaling(dataclasses.replace(results, records=types)) == "not measured"
+
+
 def test_page_faults_of_the_stock_op_are_told() -> None:
     results = full_results()
     records = [
@@ -607,3 +636,18 @@ def test_run_publishes_all_or_nothing(capsys: pytest.CaptureFixture) -> None:
         with pytest.raises(SystemExit):
             command("run").main(["--publish", option])
         assert "--publish wants all results" in capsys.readouterr().err
+    # Or the documents would not say what the file says that lies beside them.
+    for option in ("--show=other.json", "--output=other.json"):
+        with pytest.raises(SystemExit):
+            command("run").main(["--publish", option])
+        assert "results/cpu.json" in capsys.readouterr().err
+
+
+def test_run_shows_no_other_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "other.json"
+    assert command("run").main(["--show", str(path)]) == 2
+    path.write_text("{}")
+    assert command("run").main(["--show", str(path)]) == 2
+    assert "no result of benchmarks/run.py" in capsys.readouterr().err

@@ -4,7 +4,8 @@ ours            tlg.lrn, tlg.lrn_grad, the op LRNGradGrad
 stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad
 stock XLA       the same in a tf.function(jit_compile=True)
 PyTorch         torch.nn.functional.local_response_norm, channels last, and its gradient
-oneDNN          Debian's libdnnl, channels last
+oneDNN          Debian's libdnnl, channels last; forward as for training, which also
+                writes the workspace that its gradient reads
 add             tf.add(x, x), tf.add_n([dy, x, y]): the same bytes, TensorFlow's own way
 loop            a C++ loop that moves the same bytes
 
@@ -190,7 +191,9 @@ def onednn(case: Case, operands: Operands) -> Call:
     try:
         library = native.onednn()
     except native.CompileError as error:
-        raise UnavailableError("no oneDNN: libdnnl-dev is not installed") from error
+        missing = "dnnl.hpp: No such file" in str(error)
+        reason = "libdnnl-dev is not installed" if missing else str(error)
+        raise UnavailableError(f"no oneDNN: {reason}") from error
     numbers = {"float32": 0, "half": 1, "bfloat16": 2}
     if case.op == "LRNGradGrad" or case.dtype not in numbers:
         raise UnavailableError("oneDNN has no such LRN")

@@ -33,7 +33,7 @@ PATIENCE = {"PyTorch": 5, "oneDNN": 5}
 
 
 class WrongResultError(Exception):
-    """Our op is wrong: there is nothing to time."""
+    """Our op is wrong, or fails: there is nothing to time."""
 
 
 class Worker:
@@ -109,7 +109,7 @@ def measure(group: Group, effort: Effort, threads: int) -> list[Record]:
 
     `threads` is what this process has been given.
 
-    WrongResultError where ours is wrong. Where another's is, it is not timed.
+    WrongResultError where ours is wrong or fails. Where another does, it is not timed.
     """
     import tensorflow as tf
 
@@ -137,10 +137,12 @@ def measure(group: Group, effort: Effort, threads: int) -> list[Record]:
             calls[case] = call
         except UnavailableError as error:
             reason = str(error)
-        except (tf.errors.OpError, RuntimeError, NotImplementedError) as error:
+        except (tf.errors.OpError, RuntimeError) as error:
             reason = (
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
             )
+            if case.contender in OURS:
+                raise WrongResultError(f"{case}: {reason}") from error
         records[case] = Record.of(group, case, threads, unavailable=reason)
     effort = Effort(effort.rounds * group.rounds, effort.seconds)
     for case, times in interleaved(calls, effort).items():

@@ -22,7 +22,7 @@ NONE = "-"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of text, under a heading, with a word before and after."""
+    """Rows of text, under a heading and a word on what they are."""
 
     title: str
     columns: Sequence[str]
@@ -96,7 +96,7 @@ def _goals(results: Results) -> Table:
     for goal in goals(results):
         where, ratio = goal.worst or ("", None)
         verdict = {True: "met", False: "**not met**", None: "not measured"}[goal.met]
-        if goal.met is None and goal.issue == "3.5":
+        if goal.met is None and goal.issue == "3.5" and _threads(results).rows:
             verdict = "does not apply"
         there = factor(ratio)
         if goal.met is False and there == factor(goal.limit):
