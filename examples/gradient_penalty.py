@@ -2,7 +2,8 @@
 
 The gradient penalty of Gulrajani et al. (2017) is a loss on a gradient: to train
 with it takes the gradient of LRN's gradient, which `tf.nn.lrn` does not have and
-`tlg.lrn` does. The digits are 1797 scans of 8 x 8 pixels that come with scikit-learn.
+the Keras layer of this package does. The digits are 1797 scans of 8 x 8 pixels that
+come with scikit-learn.
 
     python examples/gradient_penalty.py --output digits.png
 """
@@ -18,7 +19,7 @@ import tensorflow as tf
 from rich.progress import track
 from sklearn.datasets import load_digits
 
-import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad.keras import LocalResponseNormalization
 
 NOISE = 16
 BATCH = 64
@@ -26,8 +27,8 @@ CRITIC_STEPS = 3  # for each step of the generator
 PENALTY = 10.0
 
 
-def normalize(x: tf.Tensor) -> tf.Tensor:
-    return tlg.lrn(x, depth_radius=2, bias=1.0, alpha=1.0, beta=0.75)
+def normalization() -> keras.layers.Layer:
+    return LocalResponseNormalization(depth_radius=2, bias=1.0, alpha=1.0, beta=0.75)
 
 
 def build_critic() -> keras.Model:
@@ -35,9 +36,9 @@ def build_critic() -> keras.Model:
         [
             keras.Input((8, 8, 1)),
             keras.layers.Conv2D(32, 3, padding="same", activation="leaky_relu"),
-            keras.layers.Lambda(normalize),
+            normalization(),
             keras.layers.Conv2D(64, 3, 2, padding="same", activation="leaky_relu"),
-            keras.layers.Lambda(normalize),
+            normalization(),
             keras.layers.Flatten(),
             keras.layers.Dense(1),
         ]

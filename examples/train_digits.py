@@ -42,7 +42,7 @@ def build_model(lrn: LRN) -> keras.Model:
             keras.layers.Lambda(normalize),
             keras.layers.MaxPooling2D(),
             keras.layers.Flatten(),
-            keras.layers.Dense(10, dtype="float32"),  # so that the loss is exact
+            keras.layers.Dense(10, dtype="float32"),  # for the loss
         ]
     )
 

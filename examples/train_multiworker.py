@@ -2,9 +2,10 @@
 
 Every worker has the whole model and a part of each batch, and the gradients are
 summed over the network: `tf.distribute.MultiWorkerMirroredStrategy`. The losses are
-those of one process with the whole batches, to rounding.
+those of one process with the whole batches, to rounding. A batch of 64 is divided
+evenly: there can be 1, 2, 4, 8, 16 or 32 workers.
 
-On one machine, in as many processes as you like:
+On one machine:
 
     python examples/train_multiworker.py --workers 2
 
