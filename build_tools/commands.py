@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,13 @@ except ImportError:
 PACKAGE = "tensorflow_lrn_grad"
 LIBRARY = f"{PACKAGE}/_lrn_ops.so"
 RECORD = f"{PACKAGE}/_build_record.json"
+
+
+def _temporary_folder() -> str:
+    """One that is there until this process ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class BuildLibrary(Command):
@@ -48,6 +56,11 @@ class BuildLibrary(Command):
         return ROOT if self.editable_mode else Path(self.build_lib)
 
     def run(self) -> None:
+        if self.editable_mode and not os.access(ROOT / PACKAGE, os.W_OK):
+            raise SystemExit(
+                f"error: an editable installation puts the library into {ROOT}, which "
+                "cannot be written: leave out --editable (-e), or copy the folder"
+            )
         version = self.distribution.get_version()
         tensorflow = find_tensorflow.config()
         compile_library(self._folder() / LIBRARY, version, tensorflow)
@@ -57,7 +70,7 @@ class BuildLibrary(Command):
             # What an editable installation left would be loaded before this one
             # by whoever works in the source folder.
             for left in (ROOT / LIBRARY, ROOT / RECORD):
-                if left.exists():
+                if left.exists() and os.access(left.parent, os.W_OK):
                     say(f"removing {left}, of an editable installation")
                     left.unlink()
 
@@ -79,11 +92,16 @@ class Build(build):
         super().initialize_options()
         # Not in the source folder, where files of an earlier build would find
         # their way into the wheel.
-        self.build_base = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, self.build_base, ignore_errors=True)
+        self.build_base = _temporary_folder()
 
 
 class BdistWheel(bdist_wheel):
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        # The source folder may be read-only, and setuptools writes the metadata
+        # there otherwise, after the library was compiled.
+        self.distribution.get_command_obj("egg_info").egg_base = _temporary_folder()
+
     def get_tag(self) -> tuple[str, str, str]:
         # The library does not use Python's C interface, so one wheel serves
         # every Python; see the platform in the tag.

@@ -7,12 +7,14 @@ compiler and so on) takes minutes to check: tools/check_install.py does.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -132,12 +134,14 @@ def test_library_holds_no_path_of_the_machine_that_built_it() -> None:
     assert os.fsencode(ROOT) not in content
 
 
-def _build_tools(code: str, **variables: str) -> subprocess.CompletedProcess:
+def _build_tools(
+    code: str, root: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess:
     if not (ROOT / "build_tools").is_dir():
         pytest.skip("the pip build's scripts are not beside the tests")
     return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -286,3 +290,98 @@ def test_tensorflow_that_is_too_old(
     # The one that is new enough lacks the library, in this folder.
     assert ("is too old" in run.stderr) == too_old
     assert ("has no libtensorflow_framework" in run.stderr) != too_old
+
+
+# The build backend, with a compiler and a TensorFlow that only look like those --------
+
+
+class Project:
+    """A copy of the source, and what builds it in seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        if importlib.util.find_spec("setuptools") is None:
+            pytest.skip("this Python has no setuptools")
+        self.root = folder / "source"
+        self.built = folder / "built"
+        self.package = self.root / "tensorflow_lrn_grad"
+        for name in ("build_tools", "cc", "tensorflow_lrn_grad"):
+            ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.json")
+            shutil.copytree(ROOT / name, self.root / name, ignore=ignored)
+        for name in ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.root)
+        shutil.copy(ROOT / "setup.py", self.root)
+        self.built.mkdir()
+        # It writes what -o names.
+        compiler = folder / "c++"
+        compiler.write_text(
+            """#!/bin/sh
+            while [ $# -gt 0 ]; do [ "$1" != -o ] || file=$2; shift; done
+            echo compiled | tee $file
+            """
+        )
+        compiler.chmod(0o755)
+        tensorflow = folder / "path" / "tensorflow"
+        tensorflow.mkdir(parents=True)
+        (tensorflow / "libtensorflow_framework.so.2").touch()
+        (tensorflow / "__init__.py").write_text(
+            "__version__ = '2.21.0'\n"
+            "class sysconfig:\n"
+            f"    get_lib = get_include = staticmethod(lambda: {str(tensorflow)!r})\n"
+            "    get_compile_flags = staticmethod(lambda: [])\n"
+        )
+        self.variables = {
+            "CXX": str(compiler),
+            "TFLRN_CUDA": "0",
+            "PYTHONPATH": str(tensorflow.parent),
+        }
+
+    def run(self, hook: str, settings: dict | None = None, before: str = "") -> str:
+        """Calls one of the build backend's hooks; what it printed, also if it fails."""
+        code = f"{before}\nfrom build_tools import build_backend as b\n"
+        code += f"b.{hook}({str(self.built)!r}, {settings!r})"
+        run = _build_tools(code, self.root, **self.variables)
+        return run.stdout + run.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+# The superuser writes where nobody may, until it gives this up: CAP_DAC_OVERRIDE.
+BY_THE_RULES = """
+import ctypes, os, sys
+if "by_the_rules" not in os.environ:
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, for what is run next
+    os.environ["by_the_rules"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
+if os.access(".", os.W_OK):
+    raise SystemExit("can be written")
+"""
+
+
+def _make_read_only(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+
+
+def test_a_source_folder_may_be_read_only(project: Project) -> None:
+    _make_read_only(project.root)
+    printed = project.run("build_wheel", before=BY_THE_RULES)
+    if "can be written" in printed:
+        pytest.skip("this user can write into every folder")
+    (wheel,) = project.built.glob("*.whl")
+    assert "tensorflow_lrn_grad/_lrn_ops.so" in zipfile.ZipFile(wheel).namelist()
+    # Before minutes of compiling.
+    printed = project.run("build_editable", before=BY_THE_RULES)
+    assert "which cannot be written: leave out --editable (-e)" in printed
+    assert "linked" not in printed
+
+
+def test_a_build_leaves_nothing_in_the_source_folder(project: Project) -> None:
+    before = set(project.root.rglob("*"))
+    printed = project.run(
+        "build_wheel", before="import sys; sys.dont_write_bytecode = 1"
+    )
+    assert list(project.built.glob("*.whl")), printed
+    assert set(project.root.rglob("*")) == before
