@@ -75,10 +75,13 @@ class BuildLibrary(Command):
                     left.unlink()
 
     def get_outputs(self) -> list[str]:
-        return [str(self._folder() / LIBRARY), str(self._folder() / RECORD)]
+        return [f"{self.build_lib}/{LIBRARY}", f"{self.build_lib}/{RECORD}"]
 
     def get_output_mapping(self) -> dict[str, str]:
-        return {}
+        """Where the outputs of an editable installation are: strict ones link there."""
+        if not self.editable_mode:
+            return {}
+        return dict(zip(self.get_outputs(), (LIBRARY, RECORD), strict=True))
 
     def get_source_files(self) -> list[str]:
         # MANIFEST.in says what belongs to the source distribution.

@@ -385,3 +385,17 @@ def test_a_build_leaves_nothing_in_the_source_folder(project: Project) -> None:
     )
     assert list(project.built.glob("*.whl")), printed
     assert set(project.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("mode", ["lenient", "strict"])
+def test_editable(project: Project, mode: str) -> None:
+    """Strict: a folder of links to the files of the package, and to no others."""
+    printed = project.run("build_editable", {"editable_mode": mode})
+    assert list(project.built.glob("*.whl")), printed
+    names = ("_lrn_ops.so", "_build_record.json")
+    for name in names:
+        assert (project.package / name).is_file()
+    if mode == "strict":
+        (links,) = project.root.glob("build/__editable__*/tensorflow_lrn_grad")
+        for name in (*names, "ops.py"):
+            assert (links / name).resolve() == project.package / name
