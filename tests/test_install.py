@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -399,3 +400,25 @@ def test_editable(project: Project, mode: str) -> None:
         (links,) = project.root.glob("build/__editable__*/tensorflow_lrn_grad")
         for name in (*names, "ops.py"):
             assert (links / name).resolve() == project.package / name
+
+
+def test_a_source_distribution_is_reproducible(project: Project) -> None:
+    project.variables["SOURCE_DATE_EPOCH"] = "1700000000"
+    archives = []
+    for umask in (0o022, 0o077):
+        for path in project.root.rglob("*"):
+            path.chmod(0o777 & ~umask if path.is_dir() else 0o666 & ~umask)
+            os.utime(path, (umask, umask))
+        (project.root / "setup.py").chmod(0o777 & ~umask)
+        printed = project.run("build_sdist", before=f"import os; os.umask({umask})")
+        (archive,) = project.built.glob("*.tar.gz")
+        archives.append(archive.read_bytes())
+        with tarfile.open(archive) as tar:
+            members = {m.name.partition("/")[2]: m for m in tar.getmembers()}
+        archive.unlink()
+    assert members["setup.py"].mode == 0o755, printed
+    assert members["README.md"].mode == 0o644
+    assert {(m.uid, m.uname, m.mtime) for m in members.values()} == {
+        (0, "", 1700000000)
+    }
+    assert archives[0] == archives[1]
