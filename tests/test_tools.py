@@ -1,9 +1,12 @@
 """TensorFlow's debugging and profiling tools work with the ops; tools/check_gpu.py
-says all it can say whatever goes wrong."""
+says all it can say whatever goes wrong; other tools say how they are used."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -333,3 +336,45 @@ def test_cases_can_be_timed_again(machine: Machine) -> None:
     machine.compiled["time_kernels"] = 'shift; printf "%s|" "$@"'
     assert machine.check("time", "--case", "AlexNet 1", "--case", ", half") == 0
     assert "AlexNet 1|, half|" in machine.log()
+
+
+# What other tools say and take -------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["check_install.py", "check_sanitizers", "make_wheel"])
+def test_a_tool_tells_how_it_is_used(name: str, tmp_path: Path) -> None:
+    """From another folder, too, by a path that is relative to that."""
+    if not (ROOT / "tools" / name).is_file():
+        pytest.skip(f"tools/{name} is not here")
+    tool = os.path.relpath(ROOT / "tools" / name, tmp_path)
+    for option, status in (("--help", 0), ("--unknown", 2)):
+        run = subprocess.run(
+            [tool, option],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert (run.returncode, name in run.stdout) == (status, True), run.stdout
+
+
+def test_check_install_copies_what_git_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if not (ROOT / "tools/check_install.py").is_file():
+        pytest.skip("tools/check_install.py is not here")
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_install
+
+    root = tmp_path / "root"
+    for name in ("setup.py", "cc/removed.cc", "cc/kernel.cc", ".venv/bin/python"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    for command in (["init", "-q"], ["add", "setup.py", "cc"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    (root / "cc/removed.cc").unlink()
+    check_install.copy_source(tmp_path / "copy", root)
+    copied = {path for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    assert copied == {tmp_path / "copy" / n for n in ("setup.py", "cc/kernel.cc")}

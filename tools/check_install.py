@@ -3,11 +3,12 @@
 
 Run it with a Python that has TensorFlow: the environments see that TensorFlow
 through a .pth file, so that none is downloaded again, but nothing that is
-installed into them ends up anywhere else. The sources are copied first.
+installed into them ends up anywhere else. The files that git has are copied first.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import os
 import shutil
@@ -34,18 +35,16 @@ tf.debugging.assert_near(tape.gradient(ours, x), tape.gradient(stock, x))
 print("works with TensorFlow", tf.__version__)
 """
 
-# Virtual environments, Bazel's output, and what an earlier installation left in the
-# source folder.
-NOT_SOURCE = (
-    ".git",
-    ".venv",
-    "venv",
-    "__pycache__",
-    "bazel-*",
-    "*.egg-info",
-    "_lrn_ops.so",
-    "_build_record.json",
-)
+
+def copy_source(target: Path, root: Path = ROOT) -> None:
+    """Without what lies beside it: environments, an earlier installation's files."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=root, stdout=subprocess.PIPE, check=True
+    )
+    for name in os.fsdecode(listing.stdout).split("\0"):
+        if name and (root / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target / name)
 
 
 class Environment:
@@ -103,10 +102,13 @@ def check(sentence: str, run: Callable[[], str], words: str) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         source, elsewhere, wheels = (scratch / n for n in ("source", "empty", "wheels"))
-        shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+        copy_source(source)
         elsewhere.mkdir()
         builder = Environment(scratch / "builder", with_tensorflow=True)
         user = Environment(scratch / "user", with_tensorflow=True)
@@ -165,6 +167,14 @@ def main() -> None:
             "works with",
         )
         check("and in the folder of the source", lambda: use(user, source), "works")
+        check(
+            "so does a strict one",
+            lambda: (
+                install(user, "-e", ".", "--config-settings", "editable_mode=strict")
+                + use(user, elsewhere)
+            ),
+            "works with",
+        )
         check(
             "pip install --no-build-isolation works",
             lambda: (
