@@ -18,6 +18,7 @@ def get_requires_for_build_wheel(config_settings=None) -> list[str]:
     # Before pip downloads half a gigabyte.
     compile_library.find_compiler()
     compile_library.find_cuda()
+    compile_library.max_jobs()
     if find_tensorflow.environment() is not None:
         return []
     return [f"tensorflow=={NEWEST}.*"]

@@ -1,6 +1,8 @@
 """Compiles and links tensorflow_lrn_grad/_lrn_ops.so.
 
 CXX, CXXFLAGS, LDFLAGS   the compiler (g++, else clang++) and more flags
+MAX_JOBS                 how many sources to compile at once; by default as many
+                         as there are processors, and memory for
 TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
                          with them where nvcc is found
 TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
@@ -10,6 +12,7 @@ NVCC                     the nvcc to use
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import re
@@ -70,6 +73,10 @@ NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
 CUDA_ARCHS = ("75", "80", "86", "89", "90", "100", "120")
 CUDA_RUNTIME = ("-lcudart_static", "-ldl", "-lrt", "-lpthread")
 
+# Of memory for one compilation. The largest takes 1.7 GB, by XLA's headers; nvcc's
+# eight processes for the architectures above together, 1.1 GB.
+JOB_BYTES = 2 << 30
+
 
 @dataclasses.dataclass(frozen=True)
 class Cuda:
@@ -99,6 +106,44 @@ def find_compiler() -> list[str]:
 def ccbin() -> str:
     """The flag by which nvcc takes that compiler, which it looks for always."""
     return f"-ccbin={find_compiler()[-1]}"
+
+
+def max_jobs() -> int:
+    """How many sources to compile at once; SystemExit where MAX_JOBS is no number."""
+    wish = os.environ.get("MAX_JOBS", "")
+    if not wish:
+        fitting = available_memory() // JOB_BYTES
+        return max(1, min(len(os.sched_getaffinity(0)), fitting))
+    if not re.fullmatch("[1-9][0-9]*", wish):
+        raise SystemExit(f"error: MAX_JOBS is a whole number above 0, not {wish!r}")
+    return int(wish)
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """In bytes; what the system has, or a limit of this process's control groups."""
+
+    def read(name: str | Path) -> str:
+        with contextlib.suppress(OSError):
+            return (root / name).read_text()
+        return ""
+
+    found = [sys.maxsize]
+    meminfo = re.search(
+        r"^MemAvailable: *(\d+) kB$", read("proc/meminfo"), re.MULTILINE
+    )
+    if meminfo:
+        found.append(int(meminfo[1]) << 10)
+    # "0::/group", or of version 1, "4:memory:/group".
+    for kind, name in re.findall(
+        r"^\d+:(|memory):/(.*)$", read("proc/self/cgroup"), re.MULTILINE
+    ):
+        group = Path("sys/fs/cgroup", kind, name)
+        # In a container only the outer ones may be seen.
+        for outer in (group, *group.parents):
+            limit = read(outer / ("memory.limit_in_bytes" if kind else "memory.max"))
+            if limit.strip().isdigit():  # Or "max".
+                found.append(int(limit))
+    return min(found)
 
 
 def _sources(folder: str, suffix: str = ".cc") -> list[Path]:
@@ -245,7 +290,7 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     cuda, about_cuda = find_cuda()
     xla_sources = _sources("xla")
     flags_of = flags(version, tensorflow, cuda)
-    jobs = len(os.sched_getaffinity(0))
+    jobs = max_jobs()
 
     say(f"tensorflow_lrn_grad {version} for TensorFlow {tensorflow['version']}")
     say(f"  in {tensorflow['library_dir']}")

@@ -155,9 +155,12 @@ def _build_tools(
     [
         ({"PATH": "/nonexistent", "CXX": ""}, "no C++ compiler found"),
         ({"CXX": "/nonexistent/g++ -v"}, "no /nonexistent/g++ here, which CXX names"),
+        ({"MAX_JOBS": "0"}, "MAX_JOBS is a whole number above 0, not '0'"),
+        ({"MAX_JOBS": "-1"}, "MAX_JOBS is a whole number above 0, not '-1'"),
+        ({"MAX_JOBS": "two"}, "MAX_JOBS is a whole number above 0, not 'two'"),
         ({"TFLRN_CUDA": "yes"}, "TFLRN_CUDA is 0 or 1, not 'yes'"),
         (
-            {"TFLRN_CUDA": "1", "NVCC": "/nonexistent/nvcc", "PATH": "/nonexistent"},
+            {"TFLRN_CUDA": "1", "NVCC": "/nonexistent/nvcc", "CXX": sys.executable},
             "TFLRN_CUDA=1, but ",
         ),
     ],
@@ -165,14 +168,60 @@ def _build_tools(
 def test_what_the_build_lacks_is_one_sentence(
     variables: dict[str, str], words: str
 ) -> None:
-    wanted = "find_cuda" if "TFLRN_CUDA" in variables else "find_compiler"
     run = _build_tools(
-        f"from build_tools.compile_library import {wanted} as f; f()", **variables
+        "from build_tools import compile_library as c;"
+        "c.find_compiler(), c.find_cuda(), c.max_jobs()",
+        **{"TFLRN_CUDA": "0", **variables},
     )
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert run.stderr.startswith("error: ")
     assert words in run.stderr
+
+
+def test_max_jobs() -> None:
+    jobs = "from build_tools.compile_library import max_jobs; print(max_jobs())"
+    assert _build_tools(jobs, MAX_JOBS="99").stdout == "99\n"
+    default = _build_tools(jobs, MAX_JOBS="")
+    assert 1 <= int(default.stdout) <= len(os.sched_getaffinity(0)), default.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "available"),
+    [
+        ({}, sys.maxsize),
+        ({"proc/meminfo": "MemFree: 1 kB\nMemAvailable:   3 kB\n"}, 3072),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/a\n0::/a/b\n",
+                "sys/fs/cgroup/a/b/memory.max": "max\n",
+                "sys/fs/cgroup/a/memory.max": "4096\n",
+                "sys/fs/cgroup/memory.max": "8192\n",
+            },
+            4096,
+        ),
+        (
+            {
+                "proc/meminfo": "MemAvailable:   3 kB\n",
+                "proc/self/cgroup": "4:memory:/outside\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "2048\n",
+            },
+            2048,
+        ),
+    ],
+    ids=["unknown", "system", "group", "container, version 1"],
+)
+def test_available_memory(
+    tmp_path: Path, files: dict[str, str], available: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    run = _build_tools(
+        "from pathlib import Path; from build_tools import compile_library as c;"
+        f"print(c.available_memory(Path({str(tmp_path)!r})))"
+    )
+    assert run.stdout == f"{available}\n", run.stderr
 
 
 @pytest.fixture
