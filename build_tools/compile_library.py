@@ -7,6 +7,9 @@ TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
                          with them where nvcc is found
 TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
 NVCC                     the nvcc to use
+
+CXX and NVCC may have a launcher before the compiler, and options behind it:
+"ccache g++ -m64".
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +72,9 @@ LINK_FLAGS = (
     "-Wl,--as-needed",
 )
 
+# What may stand before the compiler in CXX and NVCC.
+LAUNCHERS = ("ccache", "distcc", "icecc", "sccache")
+
 NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
 # Built for as far as nvcc knows them, and PTX of the newest for later GPUs.
 CUDA_ARCHS = ("75", "80", "86", "89", "90", "100", "120")
@@ -80,7 +87,7 @@ JOB_BYTES = 2 << 30
 
 @dataclasses.dataclass(frozen=True)
 class Cuda:
-    nvcc: str
+    nvcc: tuple[str, ...]
     archs: tuple[str, ...]
     library_dirs: tuple[str, ...]
 
@@ -91,8 +98,8 @@ def find_compiler() -> list[str]:
         raise SystemExit(f"error: only Linux is supported, and this is {sys.platform}")
     command = shlex.split(os.environ.get("CXX", ""))
     if command:
-        if shutil.which(command[0]) is None:
-            raise SystemExit(f"error: there is no {command[0]} here, which CXX names")
+        if problem := _cannot_run(command):
+            raise SystemExit(f"error: {problem}, which CXX names")
         return command
     for name in ("g++", "clang++"):
         if shutil.which(name):
@@ -103,9 +110,34 @@ def find_compiler() -> list[str]:
     )
 
 
-def ccbin() -> str:
-    """The flag by which nvcc takes that compiler, which it looks for always."""
-    return f"-ccbin={find_compiler()[-1]}"
+def ccbin() -> list[str]:
+    """The flags by which nvcc takes that compiler, which it looks for always."""
+    program, *options = without_launcher(find_compiler())
+    # nvcc splits at commas.
+    escaped = [option.replace(",", r"\,") for option in options]
+    return [f"-ccbin={program}", *(f"-Xcompiler={option}" for option in escaped)]
+
+
+def without_launcher(command: Sequence[str]) -> list[str]:
+    """["g++", "-m64"] of ["ccache", "g++", "-m64"]."""
+    return list(command[_launchers(command) :])
+
+
+def _launchers(command: Sequence[str]) -> int:
+    """How many words of a compiler's command stand before the compiler."""
+    others = (i for i, word in enumerate(command) if Path(word).name not in LAUNCHERS)
+    return next(others, len(command))
+
+
+def _cannot_run(command: list[str]) -> str | None:
+    """What a compiler's command lacks; None if nothing."""
+    programs = command[: _launchers(command) + 1]
+    for program in programs:
+        if shutil.which(program) is None:
+            return f"there is no {program} here"
+    if not without_launcher(command):
+        return f"there is no compiler after {programs[-1]}"
+    return None
 
 
 def max_jobs() -> int:
@@ -164,18 +196,23 @@ def find_cuda() -> tuple[Cuda | None, str]:
     if wish == "0":
         return None, "GPU kernels are left out, since TFLRN_CUDA=0"
 
-    chosen = os.environ.get("NVCC")
-    nvcc = next(filter(None, map(shutil.which, [chosen] if chosen else NVCC)), None)
-    if nvcc is None:
-        problem = f"there is no {chosen or 'nvcc'} here"
-    else:
+    chosen = shlex.split(os.environ.get("NVCC", ""))
+    commands = [chosen] if chosen else [[name] for name in NVCC]
+    command = next((c for c in commands if not _cannot_run(c)), commands[0])
+    problem = _cannot_run(command)
+    if not problem:
+        # Bazel's actions may have another PATH.
+        count = _launchers(command) + 1
+        command[:count] = [str(shutil.which(program)) for program in command[:count]]
+        # A launcher would take the question of the libraries for a compilation.
+        nvcc = [*without_launcher(command), *ccbin()]
         problem = _cannot_compile(nvcc)
-    if nvcc is None or problem:
+    if problem:
         if wish == "1":
             raise SystemExit(f"error: TFLRN_CUDA=1, but {problem}")
         return None, f"GPU kernels are left out, since {problem}"
 
-    known = re.findall(r"compute_(\w+)", _output([nvcc, ccbin(), "--list-gpu-arch"]))
+    known = re.findall(r"compute_(\w+)", _output([*nvcc, "--list-gpu-arch"]))
     wanted = os.environ.get("TFLRN_CUDA_ARCHS", "")
     if names := re.findall(r"[^\s,;]+", wanted):
         # The newest last, of which PTX is built, too.
@@ -183,7 +220,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
         unknown = [name for name in archs if re.sub("[af]$", "", name) not in known]
         if unknown:
             raise SystemExit(
-                f"error: TFLRN_CUDA_ARCHS={wanted}: {nvcc} does not know "
+                f"error: TFLRN_CUDA_ARCHS={wanted}: {nvcc[0]} does not know "
                 f"{', '.join(unknown)}; it knows {', '.join(known)}"
             )
     else:
@@ -191,11 +228,11 @@ def find_cuda() -> tuple[Cuda | None, str]:
 
     # nvcc may be a link or a script: only it knows where its libraries are.
     with tempfile.NamedTemporaryFile(suffix=".cu") as empty:
-        dry_run = _output([nvcc, ccbin(), "--dryrun", "-c", empty.name])
+        dry_run = _output([*nvcc, "--dryrun", "-c", empty.name])
     libraries = re.search(r"^#\$ LIBRARIES=(.*)$", dry_run, re.MULTILINE)
     folders = shlex.split(libraries.group(1)) if libraries else []
-    cuda = Cuda(nvcc, tuple(archs), tuple(folders))
-    return cuda, f"{nvcc}, for sm_{', sm_'.join(archs)}"
+    cuda = Cuda(tuple(command), tuple(archs), tuple(folders))
+    return cuda, f"{shlex.join(command)}, for sm_{', sm_'.join(archs)}"
 
 
 def _capability(arch: str) -> tuple[int, str]:
@@ -204,8 +241,8 @@ def _capability(arch: str) -> tuple[int, str]:
     return int(number[0] or 0), arch
 
 
-def _cannot_compile(nvcc: str) -> str | None:
-    """Why nvcc cannot build GPU kernels with this C++ compiler; None if it can."""
+def _cannot_compile(nvcc: list[str]) -> str | None:
+    """Why nvcc cannot build GPU kernels with its C++ compiler; None if it can."""
     source = """
         #include <cuda_runtime.h>
         static_assert(CUDART_VERSION >= 11080, "the kernels need CUDA 11.8 or newer");
@@ -215,7 +252,7 @@ def _cannot_compile(nvcc: str) -> str | None:
     with tempfile.TemporaryDirectory() as scratch:
         probe = Path(scratch) / "probe.cu"
         probe.write_text(source)
-        command = [nvcc, ccbin(), *NVCC_FLAGS, str(probe)]
+        command = [*nvcc, *NVCC_FLAGS, str(probe)]
         try:
             _output([*command, "-o", str(probe.with_suffix(""))])
         except (OSError, SystemExit) as error:
@@ -223,7 +260,7 @@ def _cannot_compile(nvcc: str) -> str | None:
             told = next(
                 (line for line in words if re.search("error|fatal", line)), words[-1]
             )
-            return f"{nvcc} compiles nothing: {told.replace(scratch + '/', '')}"
+            return f"{nvcc[0]} compiles nothing: {told.replace(scratch + '/', '')}"
     return None
 
 
@@ -317,8 +354,8 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     if with_xla(tensorflow):
         commands |= dict.fromkeys(xla_sources, with_tensorflow)
     if cuda:
-        nvcc = [cuda.nvcc, ccbin(), *flags_of["nvcc"], "-I."]
-        say(f"flags for nvcc: {shlex.join(nvcc[1:])}")
+        nvcc = [*cuda.nvcc, *ccbin(), *flags_of["nvcc"], "-I."]
+        say(f"flags for nvcc: {shlex.join(nvcc[len(cuda.nvcc) :])}")
         commands |= dict.fromkeys(_sources("cuda", ".cu.cc"), nvcc)
         commands |= dict.fromkeys(_sources("cuda"), plain)
     commands |= dict.fromkeys((*_sources("cpu"), *_sources("core")), plain)

@@ -155,6 +155,7 @@ def _build_tools(
     [
         ({"PATH": "/nonexistent", "CXX": ""}, "no C++ compiler found"),
         ({"CXX": "/nonexistent/g++ -v"}, "no /nonexistent/g++ here, which CXX names"),
+        ({"CXX": "/nonexistent/distcc g++"}, "no /nonexistent/distcc here, which CXX"),
         ({"MAX_JOBS": "0"}, "MAX_JOBS is a whole number above 0, not '0'"),
         ({"MAX_JOBS": "-1"}, "MAX_JOBS is a whole number above 0, not '-1'"),
         ({"MAX_JOBS": "two"}, "MAX_JOBS is a whole number above 0, not 'two'"),
@@ -225,6 +226,29 @@ def test_available_memory(
 
 
 @pytest.fixture
+def ccache(tmp_path: Path) -> str:
+    """One that launches nothing."""
+    launcher = tmp_path / "ccache"
+    launcher.write_text("#!/bin/sh\nexit 1\n")
+    launcher.chmod(0o755)
+    return str(launcher)
+
+
+def test_nvcc_gets_the_compiler_and_its_options(ccache: str) -> None:
+    code = "from build_tools.compile_library import ccbin; print(ccbin())"
+    run = _build_tools(code, CXX=f"{ccache} g++ -m64 '-DPAIR(a)=a, a'")
+    options = ["-Xcompiler=-m64", r"-Xcompiler=-DPAIR(a)=a\, a"]
+    assert run.stdout == f"{['-ccbin=g++', *options]}\n", run.stderr
+
+
+def test_a_launcher_needs_a_compiler(ccache: str) -> None:
+    code = "from build_tools.compile_library import find_compiler as f; f()"
+    run = _build_tools(code, CXX=ccache)
+    expected = f"error: there is no compiler after {ccache}, which CXX names\n"
+    assert run.stderr == expected
+
+
+@pytest.fixture
 def nvcc_that_fails(tmp_path: Path) -> str:
     nvcc = tmp_path / "nvcc"
     nvcc.write_text(
@@ -262,6 +286,17 @@ def test_the_newest_architecture_is_the_last(tmp_path: Path, archs: str) -> None
     variables = {"TFLRN_CUDA": "1", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": archs}
     run = _build_tools(FIND_CUDA, **variables)
     assert "for sm_80, sm_90" in run.stdout, run.stderr
+
+
+def test_nvcc_may_have_a_launcher_and_options(tmp_path: Path, ccache: str) -> None:
+    """Which is not asked what nvcc knows."""
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text("#!/bin/sh\n[ $1 = -v ] && echo compute_90\n")
+    nvcc.chmod(0o755)
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="1", NVCC=f"{ccache} {nvcc} -v")
+    assert f"nvcc=('{ccache}', '{nvcc}', '-v')" in run.stdout, run.stderr
+    run = _build_tools(FIND_CUDA, TFLRN_CUDA="1", NVCC=f"/none/ccache {nvcc}")
+    assert "TFLRN_CUDA=1, but there is no /none/ccache here" in run.stderr
 
 
 def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:

@@ -222,7 +222,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.setenv("TFLRN_CUDA", "1")
-    cuda = check_gpu.compile_library.Cuda(str(tmp_path / "nvcc"), (), ())
+    cuda = check_gpu.compile_library.Cuda((str(tmp_path / "nvcc"),), (), ())
     monkeypatch.setattr(check_gpu.compile_library, "find_cuda", lambda: (cuda, ""))
     monkeypatch.setattr(check_gpu, "compile_programs", machine.compile_programs)
     # A JAX that fails, here and in its process.

@@ -222,7 +222,8 @@ def find_program(name: str, *folders: object) -> str | None:
 
 def toolkit_folders(session: Session) -> tuple[object, ...]:
     assert session.cuda is not None
-    toolkit = Path(session.cuda.nvcc).resolve().parent
+    nvcc, *_ = compile_library.without_launcher(session.cuda.nvcc)
+    toolkit = Path(nvcc).resolve().parent
     return toolkit, toolkit.parent / SANITIZER, *TOOL_FOLDERS
 
 
@@ -274,8 +275,8 @@ def compile_programs(session: Session, arch: str) -> None:
     """check_kernels and time_kernels, for one architecture."""
     assert session.cuda is not None
     compiler = compile_library.find_compiler()
-    session.say(f"{session.cuda.nvcc}, for sm_{arch}")
-    nvcc = [session.cuda.nvcc, compile_library.ccbin(), *compile_library.NVCC_FLAGS]
+    session.say(f"{shlex.join(session.cuda.nvcc)}, for sm_{arch}")
+    nvcc = [*session.cuda.nvcc, *compile_library.ccbin(), *compile_library.NVCC_FLAGS]
     nvcc += [f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{ROOT}"]
     nvcc += [f'-DTFLRN_CUDA_ARCHS="{arch}"', "-c"]
     kernels = sorted((ROOT / "cc/cuda").glob("*.cu.cc"))

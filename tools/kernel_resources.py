@@ -123,10 +123,12 @@ def add_machine_code(kernels: dict[str, Kernel], disassembly: str) -> None:
             )
 
 
-def compile_type(nvcc: str, arch: str, kind: str, sources: Path) -> list[Kernel]:
+def compile_type(
+    nvcc: tuple[str, ...], arch: str, kind: str, sources: Path
+) -> list[Kernel]:
     target = sources / f"{kind}_{arch}.o"
     command = [
-        nvcc,
+        *nvcc,
         *compile_library.NVCC_FLAGS,
         *("-Xptxas=-v", f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{sources}"),
         *("-c", str(sources / f"cc/cuda/lrn_rows_{kind}.cu.cc"), "-o", str(target)),

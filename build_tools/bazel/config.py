@@ -29,7 +29,7 @@ def main() -> None:
     include = tensorflow["include"]
     cuda, about_cuda = compile_library.find_cuda()
     flags = compile_library.flags(version, tensorflow, cuda)
-    nvcc = [cuda.nvcc, compile_library.ccbin()] if cuda else []
+    nvcc = [*cuda.nvcc, *compile_library.ccbin()] if cuda else []
     config = {
         "python": sys.executable,
         "about_cuda": about_cuda,
