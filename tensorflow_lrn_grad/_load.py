@@ -25,7 +25,9 @@ _RECORD = "_build_record.json"
 
 _REBUILD = (
     "build it for that one by `python -m pip install --force-reinstall --no-deps "
-    "--no-cache-dir .`, typed in the folder of its source"
+    "--no-cache-dir .`, typed in the folder of its source, or with a source "
+    "distribution's name for the dot (without --no-cache-dir, pip may take the wheel "
+    "that it built before, for another TensorFlow)"
 )
 
 
