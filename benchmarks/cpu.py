@@ -9,7 +9,9 @@ the system lets others use the core. The figures in comments come from:
 
     cc/core/power.h        --benchmark_filter='Power|Roots': cycles, largest_ulp
     cc/cpu/blocking.h      --benchmark_filter=/float/avx512/memory_r11: times_memory;
-                           also with --set kMaxTapRadius=10
+                           also with --set kMaxTapRadius=10;
+                           --benchmark_filter=/float/avx512/cached_r24: cycles;
+                           also with --set kMaxPairRadius=20
     cc/cpu/lrn_rows.cc     --benchmark_filter=/float/avx512/cached/: cycles
     cc/cpu/lrn_rows-inl.h  --benchmark_filter=/float/avx512/memory: times_memory;
                            also with --set 'kStreamAheadBytes=4 << 10', or, without any

@@ -363,23 +363,24 @@ TFLRN_INLINE auto EachPart(const Function& f) -> Group<decltype(f(0)), kParts> {
   }
 }
 
-// A group of two vectors: the even elements, and the odd ones.
-template <class Scalar>
-using PairsOf = Group<Vec<Scalar>, 2>;
-using FloatPairs = PairsOf<float>;
+template <class T, int kParts>
+using GroupFor = Group<Vec<typename ComputeType<T>::type>, kParts>;
+using FloatPairs = GroupFor<float, 2>;
 
-template <class Scalar>
-TFLRN_INLINE PairsOf<Scalar> WidenPairs(const Scalar* p) {
-  using V = Vec<Scalar>;
-  const V first = Widen(p), second = Widen(p + kLanes<Scalar>);
+// Two vectors of the even and the odd elements, of float or double.
+
+template <class T>
+TFLRN_INLINE GroupFor<T, 2> WidenPairs(const T* p) {
+  using V = Vec<T>;
+  const V first = Widen(p), second = Widen(p + kLanes<T>);
   return {{EverySecond<0>(first, second, LanesOf<V>()),
            EverySecond<1>(first, second, LanesOf<V>())}};
 }
 
-template <class Scalar>
-TFLRN_INLINE void NarrowPairs(const PairsOf<Scalar>& values, Scalar* p) {
-  using V = Vec<Scalar>;
-  constexpr int kStep = kLanes<Scalar>;
+template <class T>
+TFLRN_INLINE void NarrowPairs(const GroupFor<T, 2>& values, T* p) {
+  using V = Vec<T>;
+  constexpr int kStep = kLanes<T>;
   Narrow(InTurns<0>(values[0], values[1], LanesOf<V>()), p);
   Narrow(InTurns<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
 }
@@ -464,9 +465,6 @@ TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
   memcpy(p, &bits, sizeof(bits));
 }
 #endif
-
-template <class T, int kParts>
-using GroupFor = Group<Vec<typename ComputeType<T>::type>, kParts>;
 
 // A group of one is a vector in the order of memory, a group of two the even
 // and the odd elements.
