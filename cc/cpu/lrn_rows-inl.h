@@ -308,11 +308,12 @@ TFLRN_INLINE void PutAll(const Values (&values)[kValues],
   for (size_t v = 0; v < kValues; ++v) windows[v].Put(values[v]);
 }
 
-template <class Window, class At, class Sums, size_t kValues>
+template <bool kOften, class Window, class At, class Sums, size_t kValues>
 TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
                          int64_t radius, Sums (&sums)[kValues]) {
   TFLRN_UNROLL
-  for (size_t v = 0; v < kValues; ++v) sums[v] = windows[v].Sum(at, radius);
+  for (size_t v = 0; v < kValues; ++v)
+    sums[v] = windows[v].template Sum<kOften>(at, radius);
 }
 
 // All rounds in one pass, in registers. In each step every part of the work is
@@ -395,7 +396,7 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
     if constexpr (Op::kRounds == 2) {
       PutAll(second, second_windows);
       if (exists(t - kSecondSum)) {
-        SumAll(second_windows, second_at, radius, second_sums);
+        SumAll<kInside>(second_windows, second_at, radius, second_sums);
         second_at.Advance();
       }
       if (kJoined) finish();
@@ -410,7 +411,7 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
     if (!kJoined) make_powers();
     PutAll(first, first_windows);
     if (exists(t - kFirstSum)) {
-      SumAll(first_windows, first_at, radius, first_sums);
+      SumAll<kInside>(first_windows, first_at, radius, first_sums);
       first_at.Advance();
     }
     if (exists(t)) op.First(t * kStep, left(t), first);

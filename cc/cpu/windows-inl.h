@@ -129,7 +129,8 @@ struct OwnOf {
 
 // A group between its neighbours, and the sums over its windows. kRadius is the
 // radius, or kAnyTapRadius. `at`: the channels of the middle group, or of a
-// group of two its pairs of channels. radius: kRadius, or any.
+// group of two its pairs of channels. radius: kRadius, or any. kOften: whether
+// code for the groups that need no masks is worth its size.
 constexpr int kAnyTapRadius = -1;
 
 template <class Scalar, int kRadius, int kParts>
@@ -142,14 +143,15 @@ class TapWindow<Scalar, kRadius, 1> {
 
   TFLRN_MEMBER void Put(const Group<V, 1>& next) { values_.Put(next[0]); }
 
+  template <bool kOften>
   TFLRN_MEMBER Group<V, 1> Sum(const Channels<Scalar>& at,
                                int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
-    if (at.WholeVectors()) {
+    if (kOften && at.WholeVectors()) {
       return {{Add<1>(values_.OfRow(at.FirstOfRow(), at.LastOfRow()), AllOwn(),
                       radius, values_.middle)}};
     }
-    if (at.Inside(radius)) {
+    if (kOften && at.Inside(radius)) {
       return {{Add<1>(values_, AllOwn(), radius, values_.middle)}};
     }
     return {{Add<1>(values_, OwnOf<Scalar>{at}, radius, values_.middle)}};
@@ -191,18 +193,19 @@ class TapWindow<Scalar, kRadius, 2> {
     pairs_.Put(next[0] + next[1]);
   }
 
+  template <bool kOften>
   TFLRN_MEMBER Group<V, 2> Sum(const Channels<Scalar>& at,
                                int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
     if (radius == 0) return {{even_.middle, odd_.middle}};
-    if (at.WholeVectors()) {
+    if (kOften && at.WholeVectors()) {
       TapWindow own;
       own.even_ = even_.OfRow(at.FirstOfRow(), at.LastOfRow());
       own.odd_ = odd_.OfRow(at.FirstOfRow(), at.LastOfRow());
       own.pairs_ = pairs_.OfRow(at.FirstOfRow(), at.LastOfRow());
       return own.template Add<1>(AllOwn(), radius, pairs_.middle);
     }
-    if (at.Inside((radius + 1) / 2)) {
+    if (kOften && at.Inside((radius + 1) / 2)) {
       return Add<1>(AllOwn(), radius, pairs_.middle);
     }
     return Add<1>(OwnOf<Scalar>{at}, radius, pairs_.middle);
