@@ -147,12 +147,9 @@ class TapWindow<Scalar, kRadius, 1> {
   TFLRN_MEMBER Group<V, 1> Sum(const Channels<Scalar>& at,
                                int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
-    if (kOften && at.WholeVectors()) {
+    if (kOften && (at.WholeVectors() || at.Inside(radius))) {
       return {{Add<1>(values_.OfRow(at.FirstOfRow(), at.LastOfRow()), AllOwn(),
                       radius, values_.middle)}};
-    }
-    if (kOften && at.Inside(radius)) {
-      return {{Add<1>(values_, AllOwn(), radius, values_.middle)}};
     }
     return {{Add<1>(values_, OwnOf<Scalar>{at}, radius, values_.middle)}};
   }
@@ -198,15 +195,12 @@ class TapWindow<Scalar, kRadius, 2> {
                                int64_t radius) const {
     if (kRadius != kAnyTapRadius) radius = kRadius;
     if (radius == 0) return {{even_.middle, odd_.middle}};
-    if (kOften && at.WholeVectors()) {
+    if (kOften && (at.WholeVectors() || at.Inside((radius + 1) / 2))) {
       TapWindow own;
       own.even_ = even_.OfRow(at.FirstOfRow(), at.LastOfRow());
       own.odd_ = odd_.OfRow(at.FirstOfRow(), at.LastOfRow());
       own.pairs_ = pairs_.OfRow(at.FirstOfRow(), at.LastOfRow());
       return own.template Add<1>(AllOwn(), radius, pairs_.middle);
-    }
-    if (kOften && at.Inside((radius + 1) / 2)) {
-      return Add<1>(AllOwn(), radius, pairs_.middle);
     }
     return Add<1>(OwnOf<Scalar>{at}, radius, pairs_.middle);
   }
