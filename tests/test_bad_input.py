@@ -7,7 +7,9 @@ InvalidArgumentError. Wrong types are refused before any op exists.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -84,9 +86,10 @@ def tensor(dtype: tf.DType) -> tf.Tensor:
 def test_type(name: str, dtype: tf.DType, in_graph: bool) -> None:
     def call() -> None:
         tensors = [tensor(dtype if n == name else tf.float32) for n in INPUTS]
-        with pytest.raises(TypeError, match=rf"{name}.*{dtype.name}"):
+        types = "of type float16, bfloat16, float32, float64"
+        with pytest.raises(TypeError, match=rf"^{name} .*{types}.* is {dtype.name}$"):
             tlg.lrn_grad(*tensors)
-        with pytest.raises(TypeError, match=rf"input.*{dtype.name}"):
+        with pytest.raises(TypeError, match=rf"^input .*{types}.* is {dtype.name}$"):
             tlg.lrn(tensor(dtype))
 
     if in_graph:
@@ -98,11 +101,28 @@ def test_type(name: str, dtype: tf.DType, in_graph: bool) -> None:
 
 @pytest.mark.parametrize("other", [tf.half, tf.bfloat16, tf.float64])
 @each_input
-def test_types_that_differ(name: str, other: tf.DType) -> None:
-    tensors = [tensor(other if n == name else tf.float32) for n in INPUTS]
-    with pytest.raises(TypeError, match=other.name) as caught:
-        tlg.lrn_grad(*tensors)
-    assert name in str(caught.value)
+def test_types_that_differ(run: Callable, name: str, other: tf.DType) -> None:
+    """The first input says which type it must be."""
+
+    def call() -> tf.Tensor:
+        tensors = [tensor(other if n == name else tf.float32) for n in INPUTS]
+        return tlg.lrn_grad(*tensors)
+
+    first, here = (other, tf.float32) if name == INPUTS[0] else (tf.float32, other)
+    named = INPUTS[1] if name == INPUTS[0] else name
+    with pytest.raises(
+        TypeError,
+        match=rf"{named} must have the type of {INPUTS[0]}, {first.name}, "
+        rf"but is {here.name}\b",
+    ):
+        run(call)
+
+
+def test_arrays_between_tensors_of_two_types_take_the_first() -> None:
+    """So that the message names the second of the tensors."""
+    array = np.ones(SHAPE, np.float64)
+    with pytest.raises(TypeError, match=r"^output_image must .* but is float32$"):
+        tlg.lrn_grad(tensor(tf.half), array, tensor(tf.float32))
 
 
 @pytest.mark.parametrize(
@@ -118,13 +138,15 @@ def test_types_that_differ(name: str, other: tf.DType) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_tensor_at_all(value: object) -> None:
+@pytest.mark.parametrize("in_graph", [False, True], ids=["eager", "graph"])
+def test_no_tensor_at_all(value: object, in_graph: bool) -> None:
     good = np.ones(SHAPE, np.float32)
-    with pytest.raises(TypeError, match=r"^input") as caught:
-        tlg.lrn(value)
-    assert len(str(caught.value)) < 300
-    with pytest.raises(TypeError, match=r"^output_image"):
-        tlg.lrn_grad(good, good, value)
+    with tf.Graph().as_default() if in_graph else contextlib.nullcontext():
+        with pytest.raises(TypeError, match=r"^input") as caught:
+            tlg.lrn(value)
+        assert len(str(caught.value)) < 300
+        with pytest.raises(TypeError, match=r"^output_image"):
+            tlg.lrn_grad(good, good, value)
 
 
 def test_arrays_of_other_libraries() -> None:
@@ -158,7 +180,7 @@ WRONG_ATTRIBUTES = [
         (name, value)
         for name in ("bias", "alpha", "beta")
         # 1e39 is a finite Python float, and infinite as the attribute's float32.
-        for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1")
+        for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1", 1j)
     ),
 ]
 
@@ -178,6 +200,23 @@ def test_attribute(device: str, run: Callable, name: str, value: object) -> None
 def test_attribute_past_float32(run: Callable, name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"{name} must fit into a float32, but is"):
         run(lambda x: tlg.lrn(x, **{name: value}), np.ones(SHAPE, np.float32))
+
+
+@pytest.mark.parametrize("value", ["1", 1j, [1.0]])
+@pytest.mark.parametrize("name", ["bias", "alpha", "beta"])
+def test_attribute_that_is_no_number(run: Callable, name: str, value: object) -> None:
+    message = re.escape(f"{name} must be a number, but is {value!r}")
+    with pytest.raises(TypeError, match=message):
+        run(lambda x: tlg.lrn(x, **{name: value}), np.ones(SHAPE, np.float32))
+
+
+def test_defaults_are_not_blamed_for_other_errors() -> None:
+    """An attribute that is None takes its default."""
+    x = tf.ones(SHAPE)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="input must have 4"):
+        tlg.lrn(tf.ones([3]), None, None, None, None)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="depth_radius must be 0"):
+        tlg.lrn_grad(x, x, x, -(2**63), None, None, None)
 
 
 @pytest.mark.parametrize("value", [np.int32(2), np.int64(2), True])

@@ -104,6 +104,29 @@ def test_arrays_take_the_type_of_a_keras_variable() -> None:
     assert tlg.lrn_grad(ones, variable, variable).dtype == tf.float32
 
 
+def test_arrays_take_the_type_of_what_makes_itself_a_tensor() -> None:
+    """By TensorFlow's protocol, that is: it is no tensor, and its type is fixed."""
+
+    class Image:
+        dtype = tf.float32
+        shape = tf.TensorShape([1, 1, 2, 5])
+
+        def __tf_tensor__(self, dtype: object = None, name: object = None) -> tf.Tensor:
+            return tf.ones(self.shape)
+
+    ones = np.ones((1, 1, 2, 5))
+    assert tlg.lrn_grad(ones, Image(), ones).dtype == tf.float32
+
+
+def test_arrays_take_the_type_of_a_reference() -> None:
+    """Variables of TensorFlow 1 have types of their own."""
+    ones = np.ones((1, 1, 2, 5))
+    with tf.Graph().as_default():
+        variable = tf.compat.v1.Variable(ones.astype(FLOAT32), use_resource=False)
+        assert variable.dtype != tf.float32
+        assert tlg.lrn_grad(ones, variable, ones).dtype == tf.float32
+
+
 def test_name_is_the_operation_s() -> None:
     with tf.Graph().as_default():
         x = tf.compat.v1.placeholder(tf.float32, [1, 1, 1, 4])
