@@ -170,12 +170,30 @@ def test_a_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> No
     # With respect to dy itself, the formula holds.
     assert np.isnan(d_dy[0])
 
+    with tf.GradientTape() as outer:
+        outer.watch((ones, dy, x, y))
+        with tf.GradientTape() as inner:
+            inner.watch((ones, x, y))
+            _, d_x, d_y = grad_grad(ones, dy, x, y, p)
+        third = inner.gradient((d_x, d_y), (ones, x, y))
+    fourth = outer.gradient(third, (ones, dy, x, y))
+    for derivative in map(channels, (*third, *fourth)):
+        np.testing.assert_array_equal(derivative[[0, 2]], 0)
+        assert np.isfinite(derivative).all()
+
+
+@dtypes
+def test_another_gradient_contributes_what_is_no_number(
+    device: str, dtype: np.dtype
+) -> None:
+    """The norm is 0 in the first channel, whose gradient is not."""
+    ones = tf.ones([1, 1, 1, 2], dtype)
+    x = tf.constant([[[[0, 1]]]], dtype)
     with tf.GradientTape() as tape:
-        tape.watch((ones, x, y))
-        _, d_x, d_y = grad_grad(ones, dy, x, y, p)
-    for third in map(channels, tape.gradient((d_x, d_y), (ones, x, y))):
-        np.testing.assert_array_equal(third[[0, 2]], 0)
-        assert np.isfinite(third).all()
+        tape.watch((ones, x))
+        second = grad_grad(ones, ones, x, ones, Params(0, 0, 1, 0.5))
+    for derivative in (*second, *tape.gradient(second, (ones, x))):
+        assert np.isfinite(channels(derivative)).tolist() == [False, True]
 
 
 def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
@@ -399,6 +417,30 @@ def test_output_image_of_its_own(
             second = inner.gradient(dx, (dy, x, y), u)
         third = outer.gradient(second, (u, dy, x, y), weights)
         results.append([*second, *third])
+    for got, expected in zip(*results, strict=True):
+        assert_agree(got, expected)
+
+
+def test_a_zero_gradient_has_derivatives(device: str, rng: np.random.Generator) -> None:
+    """All fourth derivatives, where half of the gradients are 0."""
+    u, dy, x, y, *weights = operands(rng, 7)
+    dy = tf.where(dy > 0, dy, 0)
+    inputs = u, dy, x, y
+    results = []
+    for lrn_grad in (
+        lambda *t: tlg.lrn_grad(*t, **P.attributes()),
+        composed_lrn_grad,
+    ):
+        with tf.GradientTape() as outer:
+            outer.watch(inputs)
+            with tf.GradientTape() as middle:
+                middle.watch(inputs)
+                with tf.GradientTape() as inner:
+                    inner.watch(inputs)
+                    dx = lrn_grad(dy, x, y)
+                second = inner.gradient(dx, (dy, x, y), u)
+            third = middle.gradient(second, inputs, weights)
+        results.append(outer.gradient(third, inputs))
     for got, expected in zip(*results, strict=True):
         assert_agree(got, expected)
 
