@@ -1,6 +1,8 @@
 // Every row is computed once, whenever the pool's threads come to run.
 #include "cc/cpu/share_rows.h"
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -77,6 +79,42 @@ TEST(ShareRows, MuchWorkIsShared) {
   Count(pool, 1000, kCyclesPerThread, &ranges);
   EXPECT_GT(ranges, 4);
   EXPECT_EQ(pool.tasks.size(), 3u);
+}
+
+TEST(ShareRows, RangesAreWorthTheirThread) {
+  BusyPool pool;
+  int ranges;
+  Count(pool, 4 * kCyclesPerThread, 1, &ranges);
+  EXPECT_EQ(pool.tasks.size(), 3u);
+  EXPECT_LE(ranges, 4 * kCyclesPerThread / kCyclesPerRange);
+}
+
+TEST(ShareRows, NoMoreThreadsThanRows) {
+  BusyPool pool;
+  int ranges;
+  Count(pool, 2, 10 * kCyclesPerThread, &ranges);
+  EXPECT_EQ(ranges, 2);
+  EXPECT_EQ(pool.tasks.size(), 1u);
+}
+
+// The calling thread has nothing left to do long before the other one is done.
+TEST(ShareRows, WaitsForTheRangesThatOthersHaveTaken) {
+  constexpr int64_t kRows = 100;
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int64_t> taken{0}, done{0};
+  ThreadPool pool(2);
+  ShareRows(pool, kRows, kCyclesPerThread, [&](int64_t begin, int64_t end) {
+    if (std::this_thread::get_id() == caller) {
+      // One range at least is the other thread's, if there is one.
+      while (taken == 0 && !pool.threads.empty()) std::this_thread::yield();
+    } else {
+      taken += end - begin;
+      while (taken + done < kRows) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    done += end - begin;
+  });
+  EXPECT_EQ(done, kRows);
 }
 
 // XLA may call a handler on a thread of the pool that it hands to it.
