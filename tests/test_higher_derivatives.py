@@ -277,6 +277,31 @@ def test_shape_function_merges_what_is_known() -> None:
         assert [o.shape.as_list() for o in outputs] == [[5, 6, None, 8]] * 3
 
 
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_a_special_value_stays_in_the_windows_of_the_third_derivative(
+    device: str, rng: np.random.Generator, special: float
+) -> None:
+    """Neither behind its windows nor at the other end of the row is it seen."""
+    inputs = operands(rng, 4, (1, 1, 1, 24))
+    p = Params(2, 1.5, 0.5, 0.75)
+
+    def third() -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            second = grad_grad(*inputs, p)
+        return list(map(channels, tape.gradient(second, inputs)))
+
+    clean = third()
+    for index, tensor in enumerate(inputs):
+        inputs[index] = tf.concat([tensor[..., :1] + special, tensor[..., 1:]], -1)
+        results = third()
+        assert not np.isfinite([result[0] for result in results]).all()
+        for got, expected in zip(results, clean, strict=True):
+            # The norms and products within 2, and the sums of what is made of them.
+            np.testing.assert_array_equal(got[5:], expected[5:])
+        inputs[index] = tensor
+
+
 # Orders ---------------------------------------------------------------------------
 
 
