@@ -277,15 +277,94 @@ def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
     assert "g++ is too new" in run.stderr
 
 
-@pytest.mark.parametrize("archs", ["90 80", "sm_90,80,", " 80;90,80"])
-def test_the_newest_architecture_is_the_last(tmp_path: Path, archs: str) -> None:
-    """PTX of it is what later GPUs run."""
+@pytest.fixture
+def nvcc(tmp_path: Path) -> Path:
+    """One that compiles all, and writes its arguments to `arguments` beside it."""
     nvcc = tmp_path / "nvcc"
-    nvcc.write_text("#!/bin/sh\necho compute_75 compute_80 compute_90\n")
+    nvcc.write_text(
+        "#!/bin/sh\n"
+        f'echo "$@" >>{tmp_path}/arguments\n'
+        'case "$*" in\n'
+        "*--list-gpu-arch*) printf 'compute_%s\\n' 75 80 90 100 110 ;;\n"
+        """*--dryrun*) echo '#$ LIBRARIES=  "-L/the toolkit/lib" -L/more' ;;\n"""
+        "esac\n"
+    )
     nvcc.chmod(0o755)
-    variables = {"TFLRN_CUDA": "1", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": archs}
+    return nvcc
+
+
+@pytest.mark.parametrize(
+    ("wanted", "built_for"),
+    [
+        ("90 80", "sm_80, sm_90"),
+        ("sm_90,80,", "sm_80, sm_90"),
+        (" 80;90,80", "sm_80, sm_90"),
+        ("100 90a 80", "sm_80, sm_90a, sm_100"),
+        ("", "sm_75, sm_80, sm_90, sm_100"),
+    ],
+)
+def test_the_newest_architecture_is_the_last(
+    nvcc: Path, wanted: str, built_for: str
+) -> None:
+    """PTX of it is what later GPUs run. By default, all that nvcc and we know."""
+    variables = {"TFLRN_CUDA": "1", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": wanted}
     run = _build_tools(FIND_CUDA, **variables)
-    assert "for sm_80, sm_90" in run.stdout, run.stderr
+    assert run.stdout.endswith(f" {nvcc}, for {built_for}\n"), run.stderr
+
+
+def test_an_architecture_that_nvcc_does_not_know_is_an_error(nvcc: Path) -> None:
+    variables = {"TFLRN_CUDA": "", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": "90,70,9"}
+    run = _build_tools(FIND_CUDA, **variables)
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"error: TFLRN_CUDA_ARCHS=90,70,9: {nvcc} does not know 9, 70; it knows 75, "
+        "80, 90, 100, 110\n"
+    )
+
+
+def test_nvcc_says_where_its_libraries_are_and_is_told_the_compiler(nvcc: Path) -> None:
+    run = _build_tools(
+        "from build_tools.compile_library import find_cuda\n"
+        "print(*find_cuda()[0].library_dirs, sep='|')",
+        **{"TFLRN_CUDA": "1", "NVCC": str(nvcc), "CXX": "env g++"},
+    )
+    assert run.stdout == "-L/the toolkit/lib|-L/more\n", run.stderr
+    calls = nvcc.with_name("arguments").read_text().splitlines()
+    assert len(calls) == 3
+    assert all(call.startswith("-ccbin=g++ ") for call in calls), calls
+
+
+@pytest.mark.parametrize("archs", [(), ("80", "90")])
+def test_flags_for_gpu_kernels(archs: tuple[str, ...]) -> None:
+    run = _build_tools(
+        f"""
+import json
+from build_tools.compile_library import Cuda, flags
+
+tensorflow = dict(version="2.21.0", has_xla_ffi=False, library_dir="/tf",
+                  framework_library="libframework.so", cc_library=None,
+                  compile_flags=[])
+cuda = Cuda("nvcc", {archs}, ("-L/cuda",)) if {archs} else None
+print(json.dumps(flags("1.0", tensorflow, cuda)))
+"""
+    )
+    flags = json.loads(run.stdout)
+    assert f"-DTFLRN_WITH_CUDA={int(bool(archs))}" in flags["cxx"]
+    assert f'-DTFLRN_CUDA_ARCHS="{",".join(archs)}"' in flags["cxx"]
+    assert "-DTFLRN_WITH_XLA=0" in flags["cxx"]
+    targets = [flag for flag in flags["nvcc"] if flag.startswith("-gencode=")]
+    # PTX of the newest, too.
+    assert targets == [
+        f"-gencode=arch=compute_{arch},code={code}_{arch}"
+        for arch, code in [*((arch, "sm") for arch in archs), ("90", "compute")]
+        if archs
+    ]
+    link = flags["link"]
+    # The linker takes a function from the first library that has it.
+    runtime = ["-L/cuda", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+    found = [flag for flag in link if flag in runtime]
+    assert found == (runtime if archs else [])
+    assert link[-2:] == ["-L/tf", "-l:libframework.so"]
 
 
 def test_nvcc_may_have_a_launcher_and_options(tmp_path: Path, ccache: str) -> None:
@@ -302,6 +381,36 @@ def test_nvcc_may_have_a_launcher_and_options(tmp_path: Path, ccache: str) -> No
 def test_gpu_kernels_can_be_left_out(nvcc_that_fails: str) -> None:
     run = _build_tools(FIND_CUDA, TFLRN_CUDA="0", NVCC=nvcc_that_fails)
     assert "GPU kernels are left out, since TFLRN_CUDA=0" in run.stdout, run.stderr
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_build_asks_for_tensorflow_only_where_there_is_none(there: bool) -> None:
+    pytest.importorskip("setuptools")
+    code = (
+        "from build_tools import build_backend as b, find_tensorflow as f\n"
+        f"f.environment = lambda: {'{}' if there else None}\n"
+        "print(b.get_requires_for_build_wheel(), b.get_requires_for_build_editable())"
+    )
+    run = _build_tools(code, TFLRN_CUDA="0")
+    newest = _build_tools("from build_tools.tensorflow_config import *; print(NEWEST)")
+    wanted = [] if there else [f"tensorflow=={newest.stdout.strip()}.*"]
+    assert run.stdout == f"{wanted} {wanted}\n", run.stderr
+    # What else is missing is said before it is downloaded.
+    run = _build_tools(code, CXX="/nonexistent/g++")
+    assert run.stderr.startswith("error: there is no /nonexistent/g++ here")
+
+
+def test_what_pip_hides_is_found(tmp_path: Path) -> None:
+    """As its isolation does, which takes the folders of packages off the path."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]"
+    )
+    run = _build_tools(
+        "from build_tools import find_tensorflow as f;"
+        "print(f.config()['version'], 'PYTHONPATH' in f.environment())",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert run.stdout == f"{tf.__version__} False\n", run.stderr
 
 
 @pytest.mark.parametrize(
@@ -353,7 +462,13 @@ def test_what_others_print_does_not_matter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "too_old"),
-    [("2.17.1", True), ("1.15.0", True), ("2.18.0", False), ("3.0.0-rc1", False)],
+    [
+        ("2.17.1", True),
+        ("2.9.3", True),
+        ("1.15.0", True),
+        ("2.18.0", False),
+        ("3.0.0-rc1", False),
+    ],
 )
 def test_tensorflow_that_is_too_old(
     tmp_path: Path, version: str, too_old: bool

@@ -378,3 +378,25 @@ def test_check_install_copies_what_git_has(
     check_install.copy_source(tmp_path / "copy", root)
     copied = {path for path in (tmp_path / "copy").rglob("*") if path.is_file()}
     assert copied == {tmp_path / "copy" / n for n in ("setup.py", "cc/kernel.cc")}
+
+
+# tools/kernel_resources.py ------------------------------------------------------------
+
+
+def test_the_conditions_of_the_kernels_can_be_made_constants(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They stand in the sources as the tool knows them."""
+    if not (ROOT / "tools/kernel_resources.py").is_file():
+        pytest.skip("tools/kernel_resources.py is not here")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import kernel_resources
+
+    shutil.copytree(ROOT / "cc", tmp_path / "cc")
+    kernel_resources.make_constant(tmp_path, 5)
+    windows = (tmp_path / "cc/cuda/windows.h").read_text()
+    assert "if (5 < kRadius)" in windows
+    assert "k > radius_" not in windows
+    assert windows != (ROOT / "cc/cuda/windows.h").read_text()
+    with pytest.raises(SystemExit, match="there is no 'if "):
+        kernel_resources.make_constant(tmp_path, 5)
