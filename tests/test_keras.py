@@ -155,6 +155,18 @@ def test_more_rows_than_32_bits_count() -> None:
     assert layer()(tf.zeros((65536, 65536, 0))).shape == (65536, 65536, 0)
 
 
+def test_masks_are_handed_on() -> None:
+    """What a mask leaves out is left out by the layers behind it."""
+    x = np.arange(1, 57, dtype=FLOAT32).reshape(2, 4, 7)
+    x[:, 2:] = 0
+    model = keras.Sequential(
+        [keras.layers.Masking(), layer(), keras.layers.GlobalAveragePooling1D()]
+    )
+    # Each of the two steps that are there counts a half, not a fourth.
+    expected = layer()(x).numpy().sum(axis=1) / 2
+    np.testing.assert_allclose(model(x), expected, rtol=1e-6)
+
+
 def test_symbolic_types() -> None:
     """Those that the layer will have when it is called."""
     symbolic = keras.Input((3, 7), dtype="float64")

@@ -70,10 +70,11 @@ def test_autograph_leaves_the_functions_alone(op: str) -> None:
 
 
 def test_public_names() -> None:
-    names = {"lrn", "lrn_grad", "register_lrn_gradient", "build_info", "__version__"}
-    assert names <= set(dir(tlg))
-    assert names - {"__version__"} <= set(tlg.__all__)
-    assert all(getattr(tlg, name).__doc__ for name in tlg.__all__ if name[0] != "_")
+    functions = {"lrn", "lrn_grad", "register_lrn_gradient", "build_info"}
+    functions |= {"accelerate", "is_accelerated"}
+    assert sorted(tlg.__all__) == sorted({*functions, "__version__"})
+    assert all(getattr(tlg, name).__doc__ for name in functions)
+    assert re.match(r"\d+\.\d+", tlg.__version__)
 
 
 def test_build_info() -> None:
