@@ -515,6 +515,27 @@ TEST_P(LrnRowsTest, PointersNeedTheAlignmentOfTheirTypeOnly) {
   }
 }
 
+// By the op that has the most of it, and the type with the largest elements.
+TEST_P(LrnRowsTest, NothingIsWrittenBehindTheScratchMemory) {
+  constexpr int64_t kBehind = 1 << 14;
+  for (const int64_t channels : {14, 17, 33, 100, 300, 3000}) {
+    for (const int64_t radius :
+         {channels / 2, channels - 3, channels - 2, channels - 1}) {
+      const LrnParams p{radius, 1, 1, 0.5f};
+      const int64_t rows = 2500 / channels + 3;
+      Tensor<double> x(rows * channels, 0), d_dy = x, d_x = x, d_y = x;
+      std::vector<double> scratch = Scratch(p, channels);
+      const size_t size = scratch.size();
+      scratch.resize(size + kBehind, 42);
+      LrnGradGradRows<double>(p, x.data(), x.data(), x.data(), x.data(),
+                              d_dy.data(), d_x.data(), d_y.data(), rows,
+                              channels, scratch.data());
+      EXPECT_EQ(std::count(scratch.begin() + size, scratch.end(), 42), kBehind)
+          << channels << " channels, radius " << radius;
+    }
+  }
+}
+
 TEST_P(LrnRowsTest, NothingIsDoneForNoRows) {
   const LrnParams p;
   std::vector<double> scratch = Scratch(p, 0);
@@ -532,16 +553,20 @@ TEST_P(LrnRowsTest, DenormalsCountInEveryFloatMode) {
   const LrnParams p{0, 0, 0x1p100f, 0.5f};
   float x[] = {0x1p-130f}, y[1], flushed[1];
   RunLrn(p, x, y, 1, 1);
+  // With norms of 1, dx is dy, and d_dy is u.
+  const LrnParams keep{0, 1, 0, 0.5f};
+  float kept[1], dx[1], d_dy[1], d_x[1], d_y[1];
   const unsigned saved = _mm_getcsr();
   _mm_setcsr(saved | 0x8040);  // Flush to zero, denormals are zero.
   RunLrn(p, x, flushed, 1, 1);
+  RunLrn(keep, x, kept, 1, 1);
+  RunLrnGrad(keep, x, x, x, dx, 1, 1);
+  RunLrnGradGrad(keep, x, x, x, x, d_dy, d_x, d_y, 1, 1);
   const unsigned after = _mm_getcsr();
   _mm_setcsr(saved);
   EXPECT_EQ(after, saved | 0x8040) << "the caller's mode is restored";
   EXPECT_EQ(BitCast<uint32_t>(y[0]), BitCast<uint32_t>(flushed[0]));
-  const LrnParams keep{0, 1, 0, 0.5f};
-  RunLrn(keep, x, y, 1, 1);
-  EXPECT_EQ(y[0], x[0]);
+  for (const float* result : {kept, dx, d_dy}) EXPECT_EQ(*result, x[0]);
 }
 #endif
 

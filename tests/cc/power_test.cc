@@ -168,7 +168,9 @@ TEST(PowerTest, RootsAreForTwoBeta) {
   EXPECT_FALSE(HasRootPower(0, 1, 0.5f));
   EXPECT_FALSE(HasRootPower(1, -1, 0.75f));
   EXPECT_FALSE(HasRootPower(1, 1, 0.74999994f));
-  EXPECT_FALSE(HasRootPower(1, 1, 1));
+  for (const float beta : {0.25f, 0.3f, 0.50000006f, 1.0f}) {
+    EXPECT_FALSE(HasRootPower(1, 1, beta)) << beta;
+  }
 }
 
 }  // namespace
