@@ -38,6 +38,16 @@ REGISTER_OP("MyLRNOfTwo")
     .Attr("beta: float = 0.75")
     .SetShapeFn(tensorflow::shape_inference::UnchangedShape);
 
+REGISTER_OP("MyLRNWithNorm")
+    .Input("images: float")
+    .Output("normalized: float")
+    .Output("norm: float")
+    .Attr("depth_radius: int = 3")
+    .Attr("bias: float = 2.0")
+    .Attr("alpha: float = 0.25")
+    .Attr("beta: float = 0.75")
+    .SetShapeFn(tensorflow::shape_inference::UnchangedShape);
+
 class MyLrnOp : public tensorflow::OpKernel {
  public:
   explicit MyLrnOp(tensorflow::OpKernelConstruction* context)
