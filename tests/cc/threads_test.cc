@@ -14,6 +14,17 @@
 #include "cc/cpu/targets.h"
 #include "gtest/gtest.h"
 
+// Sanitizers end the process where there is too little memory, if they are not
+// told to do as the operator new does.
+extern "C" __attribute__((visibility("default"))) const char*
+__asan_default_options() {
+  return "allocator_may_return_null=1";
+}
+extern "C" __attribute__((visibility("default"))) const char*
+__tsan_default_options() {
+  return "allocator_may_return_null=1";
+}
+
 namespace tflrn::cpu {
 namespace {
 
@@ -97,6 +108,16 @@ TEST(Threads, CallsAreIndependent) {
     }
   }
   for (int k = 0; k < kThreads; ++k) ExpectSameBits(results[k], run(4 * k));
+}
+
+// Nobody has that much; no row is touched.
+TEST(Threads, TooLittleScratchMemoryIsTold) {
+  const LrnParams params{int64_t{1} << 40, 1, 1, 0.5f};
+  float row;
+  const RowTensors<Lrn, float> tensors{{&row}, {&row}, 8, int64_t{1} << 50};
+  EXPECT_FALSE(Compute(params, tensors));
+  ThreadPool pool;
+  EXPECT_FALSE(ComputeShared(pool, params, tensors));
 }
 
 }  // namespace
