@@ -396,7 +396,7 @@ def test_a_build_asks_for_tensorflow_only_where_there_is_none(there: bool) -> No
     wanted = [] if there else [f"tensorflow=={newest.stdout.strip()}.*"]
     assert run.stdout == f"{wanted} {wanted}\n", run.stderr
     # What else is missing is said before it is downloaded.
-    run = _build_tools(code, CXX="/nonexistent/g++")
+    run = _build_tools(code, TFLRN_CUDA="0", CXX="/nonexistent/g++")
     assert run.stderr.startswith("error: there is no /nonexistent/g++ here")
 
 

@@ -110,6 +110,26 @@ def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:
         np.testing.assert_allclose(function(x), expected, rtol=1e-6)
 
 
+@RANKS
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_static_shapes(shape: tuple[int, ...], data_format: str) -> None:
+    """What a graph knows of the input, it knows of the output."""
+    known = (None, *shape[1:-1], None)
+    norm = layer(data_format=data_format)
+    assert norm.compute_output_shape(known) == known
+    function = tf.function(lambda t: norm(t))
+    traced = function.get_concrete_function(tf.TensorSpec(known, tf.float32))
+    assert traced.output_shapes.as_list() == list(known)
+
+
+def test_in_a_wrapper() -> None:
+    """Which asks the layer for the shape of its output."""
+    wrapped = keras.layers.TimeDistributed(layer())
+    assert wrapped.compute_output_shape((2, 4, 5, 7)) == (2, 4, 5, 7)
+    x = tf.random.stateless_normal((2, 4, 5, 7), (1, 2))
+    np.testing.assert_array_equal(wrapped(x), layer()(x))
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_too_few_dimensions(shape: tuple[int, ...], data_format: str) -> None:
