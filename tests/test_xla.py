@@ -309,28 +309,43 @@ ATTRIBUTES = {
 }
 
 
+MLIR_TYPES = {tf.float32: "f32", tf.float16: "f16", tf.int32: "i32"}
+
+
+def mlir_type(tensor: tf.Tensor) -> str:
+    return f"tensor<{'x'.join([*map(str, tensor.shape), MLIR_TYPES[tensor.dtype]])}>"
+
+
 def call_handler(
-    device: str, attributes: dict[str, str], x: tf.Tensor, element_type: str = "f32"
+    device: str,
+    attributes: dict[str, str],
+    *inputs: tf.Tensor,
+    handler: str = "tflrn.lrn.v1",
+    result: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """A program of somebody else's that calls LRN's handler."""
-    shape = "x".join([*map(str, x.shape), element_type])
+    """A program of somebody else's that calls a handler; the result is like the first
+    input, or like `result`."""
+    result = inputs[0] if result is None else result
     dictionary = ", ".join(f"{name} = {value}" for name, value in attributes.items())
+    names = [f"%x{i}" for i in range(len(inputs))]
+    types = list(map(mlir_type, inputs))
+    arguments = ", ".join(f"{n}: {t}" for n, t in zip(names, types, strict=True))
     program = f"""
-        func.func public @main(%x: tensor<{shape}>) -> tensor<{shape}> {{
-          %y = stablehlo.custom_call @tflrn.lrn.v1(%x) {{
+        func.func public @main({arguments}) -> {mlir_type(result)} {{
+          %y = stablehlo.custom_call @{handler}({", ".join(names)}) {{
             api_version = 4 : i32, backend_config = {{{dictionary}}}
-          }} : (tensor<{shape}>) -> tensor<{shape}>
-          return %y : tensor<{shape}>
+          }} : ({", ".join(types)}) -> {mlir_type(result)}
+          return %y : {mlir_type(result)}
         }}"""
 
     @compiled
-    def function(x: tf.Tensor) -> tf.Tensor:
+    def function(*inputs: tf.Tensor) -> tf.Tensor:
         (y,) = gen_xla_ops.xla_call_module(
-            args=[x],
+            args=inputs,
             version=9,
             module=program,
-            Sout=[x.shape],
-            Tout=[x.dtype],
+            Sout=[result.shape],
+            Tout=[result.dtype],
             platforms=["CPU" if device == "CPU:0" else "CUDA"],
             dim_args_spec=[],
             has_token_input_output=False,
@@ -339,14 +354,18 @@ def call_handler(
         )
         return y
 
-    return function(x)
+    return function(*inputs)
 
 
 def test_a_handler_called_by_another_program(
     device: str, rng: np.random.Generator
 ) -> None:
-    x = tf.constant(rng.normal(size=(1, 2, 3, 8)).astype(FLOAT32))
+    dy, x, y = (
+        tf.constant(rng.normal(size=(1, 2, 3, 8)).astype(FLOAT32)) for _ in range(3)
+    )
     assert_same_bits(call_handler(device, ATTRIBUTES, x), tlg.lrn(x))
+    dx = call_handler(device, ATTRIBUTES, dy, x, y, handler="tflrn.lrn_grad.v1")
+    assert_same_bits(dx, tlg.lrn_grad(dy, x, y))
 
 
 @pytest.mark.parametrize(
@@ -375,7 +394,34 @@ def test_handlers_check_their_buffers(device: str) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="must have rank 4"):
         call_handler(device, ATTRIBUTES, tf.ones((2, 4)))
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be of type F16"):
-        call_handler(device, ATTRIBUTES, tf.ones((1, 1, 2, 4), tf.int32), "i32")
+        call_handler(device, ATTRIBUTES, tf.ones((1, 1, 2, 4), tf.int32))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [tf.ones((1, 1, 2, 5)), tf.ones((1, 2, 4)), tf.ones((1, 1, 2, 4), tf.half)],
+    ids=lambda t: f"{t.shape}-{t.dtype.name}",
+)
+def test_handlers_check_that_buffers_are_alike(device: str, other: tf.Tensor) -> None:
+    """The rows are counted in the first one."""
+    handler, x = "tflrn.lrn_grad.v1", tf.ones((1, 1, 2, 4))
+    for inputs, wrong in (([x, other, x], 1), ([x, x, other], 2)):
+        message = f"operand {wrong} must have the shape and type of operand 0"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            call_handler(device, ATTRIBUTES, *inputs, handler=handler)
+    message = "result 0 must have the shape and type of operand 0"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call_handler(device, ATTRIBUTES, x, result=other)
+
+
+def test_handlers_count_their_buffers(device: str) -> None:
+    x = tf.ones((1, 1, 2, 4))
+    message = "must have 1 operands and 1 results, but has 2 and 1"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call_handler(device, ATTRIBUTES, x, x)
+    message = "must have 3 operands and 1 results, but has 2 and 1"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call_handler(device, ATTRIBUTES, x, x, handler="tflrn.lrn_grad.v1")
 
 
 AUTO_CLUSTERING = """
