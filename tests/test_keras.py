@@ -305,6 +305,11 @@ def test_subclassed_model(rng: np.random.Generator) -> None:
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
+def test_saved_models_know_the_layer_by_this_name() -> None:
+    name = keras.saving.get_registered_name(LocalResponseNormalization)
+    assert name == "tensorflow_lrn_grad>LocalResponseNormalization"
+
+
 def test_saved_as_keras(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 6, 6, 3)).astype(FLOAT32)
     model = small_model()
@@ -407,7 +412,9 @@ def test_auto_asks_for_xla_only_where_there_are_kernels(
     """One layer that is marked as unfit turns "auto" into False."""
     info = {"xla": xla, "cuda_archs": cuda_archs}
     monkeypatch.setattr("tensorflow_lrn_grad.keras.build_info", lambda: info)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: gpus)
+    # There are always others.
+    devices = {(): ["CPU:0", *gpus], ("GPU",): gpus}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: devices[kind])
     fit = xla and (cuda_archs is not None or not gpus)
     assert all(part.supports_jit for part in small_model()._flatten_layers()) == fit
 
