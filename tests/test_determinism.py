@@ -129,12 +129,15 @@ def test_every_mode(
 
 
 def buffers(metadata: tf.compat.v1.RunMetadata) -> dict[str, int]:
-    """The address of each operation's first output in a traced run."""
+    """The address of each operation's outputs in a traced run: "x", "x:1" and so on,
+    as tensors are named."""
     return {
-        node.node_name: node.output[0].tensor_description.allocation_description.ptr
+        node.node_name + (f":{output.slot}" if output.slot else ""): (
+            output.tensor_description.allocation_description.ptr
+        )
         for device_stats in metadata.step_stats.dev_stats
         for node in device_stats.node_stats
-        if node.output
+        for output in node.output
     }
 
 
@@ -190,6 +193,32 @@ def test_lrn_in_its_input_s_buffer(
         (result,), address = run_traced([y], {feed: x})
     assert address["y"] == address["x"]
     assert_same_bits(result, tlg.lrn(-x, **p.attributes()).numpy())
+
+
+@dtypes
+@pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
+@pytest.mark.parametrize("needed", [(), ("dy",), ("x",), ("y",), ("dy", "x", "y")])
+def test_second_gradients_in_their_inputs_buffers(
+    rng: np.random.Generator, needed: tuple[str, ...], p: Params, dtype: np.dtype
+) -> None:
+    """Each in that of the input that it is the gradient of, where nobody needs it."""
+    arrays = [*operands(rng, (3, 5, 7, 33), dtype), values(rng, (3, 5, 7, 33), dtype)]
+    op = tlg._load.library.tflrn_lrn_grad_grad
+    names = ("u", "dy", "x", "y")
+    with tf.Graph().as_default():
+        feeds = [tf.compat.v1.placeholder(dtype) for _ in arrays]
+        inputs = {
+            name: tf.negative(feed, name=name)
+            for name, feed in zip(names, feeds, strict=True)
+        }
+        outputs = op(*inputs.values(), name="second", **p.attributes())
+        fetches = [*outputs, *(inputs[name] for name in needed)]
+        results, address = run_traced(fetches, dict(zip(feeds, arrays, strict=True)))
+    for name, output in (("dy", "second"), ("x", "second:1"), ("y", "second:2")):
+        assert (address[output] == address[name]) == (name not in needed)
+    eager = op(*(tf.constant(-a) for a in arrays), **p.attributes())
+    for result, expected in zip(results, eager, strict=False):
+        assert_same_bits(result, expected.numpy())
 
 
 @pytest.mark.parametrize("p", [P, WIDE], ids=case_id)
