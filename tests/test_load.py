@@ -71,8 +71,8 @@ class World:
         metadata.write_text(f"Name: tensorflow-lrn-grad\nVersion: {version}\n")
         return self.add_library(tensorflow, version, site / "tensorflow_lrn_grad")
 
-    def import_error(self, before: str = "") -> str:
-        """The message of the ImportError; the test fails where there is none."""
+    def import_error(self, before: str = "", kind: str = "ImportError") -> str:
+        """The message of the error; the test fails where there is no such one."""
         code = f"{before}\nimport tensorflow_lrn_grad"
         run = subprocess.run(
             [sys.executable, "-S", "-c", code],
@@ -84,8 +84,8 @@ class World:
         )
         last = run.stderr.strip().splitlines()[-1:]
         assert last, "the import succeeded"
-        kind, _, message = last[0].partition(": ")
-        assert kind == "ImportError", run.stderr
+        raised, _, message = last[0].partition(": ")
+        assert raised == kind, run.stderr
         return message
 
 
@@ -108,6 +108,23 @@ def test_what_a_removed_tensorflow_leaves_is_none(world: World) -> None:
     assert "no TensorFlow is installed" in world.import_error()
 
 
+@pytest.mark.parametrize(
+    "source, kind",
+    [
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+        ("from tensorflow import nothing", "ImportError"),
+    ],
+)
+def test_a_tensorflow_that_does_not_import_says_so_itself(
+    world: World, source: str, kind: str
+) -> None:
+    world.add_library("2.20.0")
+    (world.folder / "tensorflow.py").write_text(source)
+    message = world.import_error(kind=kind)
+    assert "nothing" in message
+    assert "is installed" not in message
+
+
 def test_tensorflow_of_another_minor(world: World) -> None:
     world.add_tensorflow("2.20.1")
     world.add_library("2.21.0")
@@ -119,6 +136,12 @@ def test_tensorflow_of_another_minor(world: World) -> None:
     )
     # Where pip was given the name of a source distribution, this is how it came here.
     assert "pip may take the wheel that it built before" in message
+
+
+def test_tensorflow_of_no_number_is_another(world: World) -> None:
+    world.add_tensorflow("unknown")
+    world.add_library("2.21.0")
+    assert "TensorFlow unknown is installed" in world.import_error()
 
 
 @pytest.mark.parametrize("here", ["2.21.3", "2.21.0rc1", "2.21.0-dev20260101"])
@@ -150,6 +173,26 @@ def test_source_that_is_not_built(
     assert command in message
 
 
+@pytest.mark.parametrize("left", ["_lrn_ops.so", "_build_record.json"])
+def test_half_of_a_build_is_none(world: World, left: str) -> None:
+    world.add_tensorflow("2.21.0")
+    world.add_library("2.21.0")
+    (world.package / left).unlink()
+    assert "not built" in world.import_error()
+
+
+def test_library_is_looked_for_beside_links_to_the_source(world: World) -> None:
+    """Bazel makes a folder of links to the source, and the library there."""
+    world.add_tensorflow("2.21.0")
+    source = world.folder / "source"
+    world.package.rename(source)
+    world.package.mkdir()
+    for file in source.glob("*.py"):
+        (world.package / file.name).symlink_to(file)
+    library = world.add_library("2.21.0")
+    assert world.import_error().startswith(str(library))
+
+
 def test_source_folder_uses_the_installed_library(world: World) -> None:
     world.add_tensorflow("2.21.0")
     installed = world.add_installed("2.21.0")
@@ -172,6 +215,20 @@ def test_library_that_fits_comes_before_the_nearest(world: World) -> None:
     world.add_library("2.21.0")
     installed = world.add_installed("2.20.0")
     assert world.import_error().startswith(str(installed))
+
+
+def test_library_of_this_version_comes_before_the_nearest(world: World) -> None:
+    world.add_tensorflow("2.21.0")
+    world.add_library("2.21.0", version="0.0.9")
+    installed = world.add_installed("2.21.0")
+    assert world.import_error().startswith(str(installed))
+
+
+def test_nearest_library_is_named_where_none_fits(world: World) -> None:
+    world.add_tensorflow("2.21.0")
+    world.add_library("2.20.0")
+    world.add_installed("2.19.0")
+    assert "built for TensorFlow 2.20.0" in world.import_error()
 
 
 def test_nearest_library_comes_first_where_both_fit(world: World) -> None:
@@ -235,6 +292,24 @@ def test_loading_again_is_harmless(child: Callable) -> None:
         print(tlg._load.library.tflrn_lrn(input=x, depth_radius=1).numpy().size)
     """)
     assert run.stdout.strip() == "3", run.stderr
+
+
+def test_loading_again_by_way_of_a_link_is_harmless(
+    child: Callable, tmp_path: Path
+) -> None:
+    """The process knows the file by another name."""
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "tensorflow_lrn_grad").symlink_to(Path(tlg._load._path).parent)
+    run = child("""
+        import sys
+        sys.path.insert(0, "link")
+        import importlib
+        import tensorflow_lrn_grad as tlg
+
+        importlib.reload(tlg._load)
+        print("/link/" in str(tlg._load._path))
+    """)
+    assert run.stdout.strip() == "True", run.stderr
 
 
 def test_unknown_cpu_target(child: Callable) -> None:
