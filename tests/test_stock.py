@@ -205,6 +205,22 @@ def test_from_any_thread_any_number_of_times(process: Callable) -> None:
     assert output == "done\n"
 
 
+def test_each_call_makes_tensorflow_look_for_kernels_again(process: Callable) -> None:
+    """A thread may have kept one that it had begun to make in the call before."""
+    output = process(
+        """
+    from tensorflow.python.eager import context
+    import tensorflow_lrn_grad as tlg
+    cleared = []
+    context.context().clear_kernel_cache = lambda: cleared.append(True)
+    tlg.accelerate()
+    tlg.accelerate()
+    print(len(cleared))
+    """
+    )
+    assert output == "2\n"
+
+
 def test_agrees_with_the_stock_op(process: Callable) -> None:
     """To rounding in float32. In half, TensorFlow rounds at each step: ours may be no
     farther from the result in float64 than TensorFlow's is."""
@@ -331,6 +347,7 @@ def test_environment_variable_of_another_value(child: Callable, value: str) -> N
     )
     assert result.stdout == "False\n", result.stderr
     assert result.stderr.count(f"TFLRN_ACCELERATE is {value!r} and has no effect") == 1
+    assert "<string>:1: RuntimeWarning: " in result.stderr, "where the import is"
 
 
 def run_command(child: Callable, *arguments: object) -> subprocess.CompletedProcess:
@@ -481,6 +498,7 @@ def test_declines_where_it_would_pull_lrn_off_a_gpu(
             assert tlg.accelerate() is False
         (warning,) = caught
         assert warning.category is RuntimeWarning
+        assert warning.filename == "<string>", "it is this program's call"
         for words in (sys.argv[2], "with CUDA for these GPUs", "or hide them"):
             assert words in str(warning.message), warning.message
         assert not tlg.is_accelerated()
@@ -505,14 +523,16 @@ def test_environment_variable_declines_too(child: Callable, fake_gpu: Path) -> N
         tf.load_library(sys.argv[1])
         import tensorflow_lrn_grad as tlg
         print(tlg.is_accelerated())
+        tf.RegisterGradient("LRNGrad")(None)  # Nobody has.
         """,
         fake_gpu,
         CUDA_VISIBLE_DEVICES="-1",
         TFLRN_ACCELERATE="1",
         TF_CPP_MIN_LOG_LEVEL="1",
     )
-    assert result.stdout == "False\n", result.stderr
+    assert (result.returncode, result.stdout) == (0, "False\n"), result.stderr
     assert result.stderr.count("TFLRN_ACCELERATE=1 has no effect") == 1
+    assert "RuntimeWarning" not in result.stderr, "once is enough"
 
 
 def test_forced_onto_a_gpu_the_ops_have_no_kernel(
