@@ -117,6 +117,41 @@ def test_it_times_every_layer_in_both_directions(report: dict[str, Any]) -> None
     }
 
 
+WITHIN, PAST = _agreement.Deviation(3.0, 3.0), _agreement.Deviation(2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "ours_to_oracle, ours_to_stock, agrees",
+    [
+        (WITHIN, WITHIN, True),
+        (WITHIN, None, True),
+        (PAST, WITHIN, False),
+        (WITHIN, PAST, False),
+        (PAST, None, False),
+    ],
+)
+def test_both_of_ours_are_judged_and_the_stock_op_s_own_error_is_not(
+    ours_to_oracle: _agreement.Deviation,
+    ours_to_stock: _agreement.Deviation | None,
+    agrees: bool,
+) -> None:
+    for stock in (WITHIN, PAST, None):
+        comparison = _agreement.Comparison(
+            "LRN", "float32", ours_to_oracle, ours_to_stock, stock
+        )
+        assert comparison.agrees == agrees
+
+
+def test_the_worst_of_comparisons_has_least_room_left() -> None:
+    """Relative to the tolerance, that is, in each of its parts."""
+    a = _agreement.Comparison("LRN", "float32", WITHIN, PAST, WITHIN)
+    b = _agreement.Comparison("LRN", "float32", PAST, WITHIN, PAST)
+    worst = _agreement.Comparison("LRN", "float32", PAST, PAST, PAST)
+    assert a.worst(b) == b.worst(a) == worst
+    alone = _agreement.Comparison("LRN", "float64", WITHIN, None, None)
+    assert alone.worst(alone) == alone
+
+
 @pytest.fixture
 def one_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first layer, to be quick."""
