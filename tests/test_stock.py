@@ -402,6 +402,23 @@ def test_command(child: Callable, tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_command_with_a_link_to_a_script(child: Callable, tmp_path: Path) -> None:
+    """Modules are looked for where the script itself is, as Python does."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "script.py").write_text("import sys; print(sys.path[0], __file__)")
+    link = tmp_path / "link.py"
+    link.symlink_to(folder / "script.py")
+    result = run_command(child, "accelerate", link)
+    assert result.stdout == f"{folder} {link}\n", result.stderr
+
+
+def test_command_runs_no_folder(child: Callable, tmp_path: Path) -> None:
+    result = run_command(child, "accelerate", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == f"error: there is no file {tmp_path}"
+
+
 def test_check_does_not_compare_ours_with_ours(child: Callable) -> None:
     result = child(
         "import runpy, sys; runpy.run_module('tensorflow_lrn_grad', "
