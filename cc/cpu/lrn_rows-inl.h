@@ -23,8 +23,9 @@
 // where a window crosses the end of a row, a mask of channel numbers cuts it.
 //
 // Groups of two vectors hold the even and the odd elements, because windows of
-// neighbours share most of their pairs. 16-bit types come apart so at no cost,
-// float and double by shuffles, which pay from some radius on (PairsFrom).
+// neighbours share most of their pairs. 16-bit types come apart easily, as they
+// lie two in 32 bits; float and double by shuffles, which pay from some radius
+// on (PairsFrom).
 //
 // Why in registers: of 64-byte loads at any address, most touch two cache
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers

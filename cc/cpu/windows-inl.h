@@ -178,7 +178,7 @@ class TapWindow<Scalar, kRadius, 1> {
 
 // The windows of both channels of a pair are the pairs that they share, and at
 // each end one more value or one more pair: at radius 5, 6 shifts and 7
-// additions for two vectors, and not 40. A row has whole pairs.
+// additions for two vectors in the place of 20 and 20. A row has whole pairs.
 template <class Scalar, int kRadius>
 class TapWindow<Scalar, kRadius, 2> {
  public:
