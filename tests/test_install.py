@@ -326,12 +326,13 @@ def test_nvcc_says_where_its_libraries_are_and_is_told_the_compiler(nvcc: Path) 
     run = _build_tools(
         "from build_tools.compile_library import find_cuda\n"
         "print(*find_cuda()[0].library_dirs, sep='|')",
-        **{"TFLRN_CUDA": "1", "NVCC": str(nvcc), "CXX": "env g++"},
+        **{"TFLRN_CUDA": "1", "NVCC": str(nvcc), "CXX": "g++ -m64"},
     )
     assert run.stdout == "-L/the toolkit/lib|-L/more\n", run.stderr
     calls = nvcc.with_name("arguments").read_text().splitlines()
     assert len(calls) == 3
-    assert all(call.startswith("-ccbin=g++ ") for call in calls), calls
+    told = "-ccbin=g++ -Xcompiler=-m64 "
+    assert all(call.startswith(told) for call in calls), calls
 
 
 @pytest.mark.parametrize("archs", [(), ("80", "90")])
