@@ -40,8 +40,9 @@ constexpr int64_t kMaxTapChannels = int64_t{1} << 30;
 // reaches no further than a vector's neighbours; if not, by doubling, whose
 // cost grows with the logarithm of the radius.
 
-// The largest radius for which taps are as fast. With vectors of 16 lanes
-// doubling is faster from 10 on at 512 channels, and from 15 on at 96.
+// The largest radius that is summed by taps. With vectors of 16 lanes, LRNGrad
+// at radius 11 takes 2.2 and 1.6 times as long as its bytes in rows of 95 and
+// 511 floats, and 2.6 and 2.0 times by doubling.
 constexpr int64_t kMaxTapRadius = 12;
 
 inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
@@ -50,7 +51,9 @@ inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
          channels <= kMaxTapChannels;
 }
 
-// Taps that are pairs of channels are half as many, and reach twice as far.
+// Taps that are pairs of channels are half as many, and reach twice as far:
+// LRNGrad at radius 24 takes 2.0 cycles for each of 96 and of 512 floats in the
+// caches, and 3.7 and 2.4 by doubling.
 constexpr int64_t kMaxPairRadius = 24;
 
 inline bool HasPairWindow(int64_t effective_radius, int64_t channels,

@@ -31,7 +31,7 @@
 // lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
 // takes 0.5. LRNGrad on AVX-512, as multiples of the time of a loop that only
 // moves the bytes: 1.6 by three passes over blocks of rows in L1, and 1.0 so;
-// at radius 5, 2.6 and 1.1.
+// at radius 5, 2.6 and 1.0.
 //
 // Larger windows are summed row by row through memory.
 //
