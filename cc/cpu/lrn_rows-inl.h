@@ -521,9 +521,9 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
   }
 }
 
-// The radius from which groups of two vectors are faster. With AVX2, whose 16
-// registers hold less than they need, halves are too: LRNGrad takes 50 cycles
-// for 16 of them at radius 2, and 42 in single vectors.
+// The radius from which groups of two vectors are faster. AVX2 has 16
+// registers, fewer than they need, so that there it is not 0 for half either:
+// LRNGrad at radius 2 takes 50 cycles for 16 of them, and 42 in single vectors.
 template <class Op>
 constexpr int64_t PairsFrom() {
   using T = typename Op::Type;
