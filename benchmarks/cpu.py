@@ -14,7 +14,8 @@ the system lets others use the core. The figures in comments come from:
                            also with --set kMaxPairRadius=20
     cc/cpu/lrn_rows.cc     --benchmark_filter=/float/avx512/cached/: cycles
     cc/cpu/lrn_rows-inl.h  --benchmark_filter=/float/avx512/memory: times_memory;
-                           also with --set 'kStreamAheadBytes=4 << 10', or, without any
+                           also with --set kJoined=false, and with
+                           --set 'kStreamAheadBytes=4 << 10', or, without any
                            prefetching, with CXXFLAGS='-D__builtin_prefetch(...)='
 
 --set compiles copies of cc/cpu and cc/core in which a constant has another value.
