@@ -75,13 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def copy_with(settings: Sequence[str], root: Path) -> None:
     """Copies the sources to `root`, with other values of constants.
 
-    ValueError where a constant is not found, or at more than one place.
+    ValueError where a setting has no value, or a constant is not found, or at more
+    than one place.
     """
     shutil.rmtree(root, ignore_errors=True)
     for folder in native.SOURCES:
         shutil.copytree(ROOT / folder, root / folder)
     for setting in settings:
         name, _, value = setting.partition("=")
+        if not value:
+            raise ValueError(f"--set wants CONSTANT=VALUE, not {setting!r}")
         pattern = re.compile(rf"(\bconstexpr \w+ {re.escape(name)} =)[^;]+;")
         found = [
             path

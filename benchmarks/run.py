@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             results = measure(options.only, options.quick)
         except WrongResultError as error:
-            print(f"error: wrong result, nothing to time: {error}", file=sys.stderr)
+            print(f"error: wrong or failed, nothing to time: {error}", file=sys.stderr)
             return 1
         results.write(options.output)
     # As it is written there: a rounded figure must not miss a goal on the screen

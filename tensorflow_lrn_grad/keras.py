@@ -14,15 +14,14 @@ import tensorflow as tf
 
 from tensorflow_lrn_grad._load import build_info
 from tensorflow_lrn_grad.ops import check_attributes, lrn
+from tensorflow_lrn_grad.stock import gpu_error
 
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def _supports_xla() -> bool:
     """Whether the library has XLA kernels for what Keras would compile for here."""
-    info = build_info()
-    on_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return info["xla"] and (info["cuda_archs"] is not None or not on_gpu)
+    return build_info()["xla"] and not gpu_error()
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_lrn_grad")

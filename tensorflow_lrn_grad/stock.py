@@ -61,7 +61,7 @@ def accelerate() -> bool:
     global _warned
     with _lock:
         if not native.tflrn_is_accelerated():
-            if error := _gpu_error():
+            if error := gpu_error():
                 if not _warned:
                     _warned = True
                     warnings.warn(_WHY_NOT.format(error), RuntimeWarning, stacklevel=2)
@@ -76,7 +76,7 @@ def is_accelerated() -> bool:
     return bool(native.tflrn_is_accelerated())
 
 
-def _gpu_error() -> str:
+def gpu_error() -> str:
     """Why GPUs that TensorFlow sees cannot run the kernels; empty if all can."""
     if not tf.config.get_visible_devices("GPU"):
         return ""

@@ -256,6 +256,8 @@ def test_constants_of_the_kernels_can_be_set(tmp_path: Path) -> None:
     for wrong in ("kNothing=1", "kBlock=1"):
         with pytest.raises(ValueError, match="0 constants of this name"):
             cpu.copy_with([wrong], tmp_path / wrong)
+    with pytest.raises(ValueError, match=r"wants CONSTANT=VALUE, not 'kBlockBytes'"):
+        cpu.copy_with(["kBlockBytes"], tmp_path / "none")
 
 
 # Results ------------------------------------------------------------------------
@@ -627,7 +629,7 @@ def test_run_fails_where_ours_is_wrong(
     path = tmp_path / "results.json"
     options = ["--quick", "--only", "small", "--output", str(path)]
     assert run.main(options) == 1
-    assert "error: wrong result, nothing to time: " in capsys.readouterr().err
+    assert "error: wrong or failed, nothing to time: " in capsys.readouterr().err
     assert not path.exists()
 
 

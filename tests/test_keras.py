@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -404,18 +405,20 @@ def test_fit_is_compiled_by_xla(
 
 
 @pytest.mark.parametrize("xla", [False, True])
-@pytest.mark.parametrize("cuda_archs", [None, ["90"]])
+@pytest.mark.parametrize("gpu_error", ["", "GPU 0 is an sm_61"])
 @pytest.mark.parametrize("gpus", [[], ["GPU:0"]])
 def test_auto_asks_for_xla_only_where_there_are_kernels(
-    xla: bool, cuda_archs: list | None, gpus: list, monkeypatch: pytest.MonkeyPatch
+    xla: bool, gpu_error: str, gpus: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One layer that is marked as unfit turns "auto" into False."""
-    info = {"xla": xla, "cuda_archs": cuda_archs}
-    monkeypatch.setattr("tensorflow_lrn_grad.keras.build_info", lambda: info)
+    keras_module, stock = "tensorflow_lrn_grad.keras", "tensorflow_lrn_grad.stock"
+    monkeypatch.setattr(f"{keras_module}.build_info", lambda: {"xla": xla})
+    library = types.SimpleNamespace(tflrn_gpu_error=gpu_error.encode)
+    monkeypatch.setattr(f"{stock}.native", library)
     # There are always others.
     devices = {(): ["CPU:0", *gpus], ("GPU",): gpus}
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda *kind: devices[kind])
-    fit = xla and (cuda_archs is not None or not gpus)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda *kind: devices[kind])
+    fit = xla and not (gpus and gpu_error)
     assert all(part.supports_jit for part in small_model()._flatten_layers()) == fit
 
 

@@ -171,7 +171,7 @@ def _types(ax: Axes, op: str, results: Results) -> None:
         ]
         places = [i - 0.4 + (k + 0.5) * width for i in range(len(SIZES))]
         ax.bar(places, ratios, width * 0.9, color=shades[k], label=group)
-    ax.axhline(1, color=STYLES["add"][0], linewidth=2, label="the memory's limit")
+    ax.axhline(1, color=STYLES["add"][0], linewidth=2, label="the loop")
     ax.set_xticks(range(len(SIZES)), list(SIZES))
     ax.grid(False, axis="x")
     ax.set_ylabel("times a C++ loop of the same bytes")
