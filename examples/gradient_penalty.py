@@ -131,6 +131,8 @@ def main() -> None:
         "--output", default="gradient_penalty.png", help="where the plot goes"
     )
     options = parser.parse_args()
+    if options.steps < 1:
+        parser.error("--steps is 1 or more")
     generator, slope, distance = train(options.steps, options.seed)
     save_plot(options.output, generator, slope)
     print(

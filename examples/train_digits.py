@@ -114,6 +114,8 @@ def main() -> None:
         "--output", default="train_digits.png", help="where the plot of the losses goes"
     )
     options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error("--epochs is 1 or more")
 
     ours, our_accuracy = train(
         tlg.lrn, "tlg.lrn", options.epochs, options.seed, options.policy

@@ -138,6 +138,10 @@ def main() -> int:
         help="processes to start on this machine; without TF_CONFIG only (default: 2)",
     )
     options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error("--epochs is 1 or more")
+    if options.workers < 1:
+        parser.error("--workers is 1 or more")
     if "TF_CONFIG" not in os.environ:
         return run_workers(options.workers)
     train(options.epochs)

@@ -52,6 +52,26 @@ def test_train_digits(child: Callable, tmp_path: Path) -> None:
     assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("gradient_penalty", "--steps"),
+        ("train_digits", "--epochs"),
+        ("train_multiworker", "--epochs"),
+        ("train_multiworker", "--workers"),
+    ],
+)
+def test_nothing_to_do_is_refused(child: Callable, name: str, option: str) -> None:
+    result = child(
+        "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+        EXAMPLES / f"{name}.py",
+        option,
+        "0",
+    )
+    assert result.returncode == 2
+    assert f"{option} is 1 or more" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def in_float32(train_digits: ModuleType) -> tuple[np.ndarray, float]:
     """The losses and the accuracy."""
