@@ -9,10 +9,10 @@ widths of the accesses to global memory.
 
     tools/kernel_resources.py --per-element RADIUS [ARCH ...]
 
-The machine instructions for each element where the power is plain and packs are whole
-and aligned: in a copy of the sources, the conditions of these cases are made constants,
-so that no other code is left. It counts for every thread what only some threads do, and
-loops once. Needs cuobjdump.
+The machine instructions for each element where the power is plain, packs are whole and
+aligned, and the number of channels is even: in a copy of the sources, the conditions of
+these cases are made constants, so that no other code is left. It counts for every
+thread what only some threads do, and loops once. Needs cuobjdump.
 
 Both need nvcc, and no GPU.
 """
@@ -43,7 +43,8 @@ CONSTANTS = {
     "packs.h": [("if (lanes.whole)", "if (true)")],
     "windows.h": [
         ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
-        ("kAcrossRows && k > radius_", "kAcrossRows && k > RADIUS"),
+        ("kAcrossRows ? radius_", "kAcrossRows ? RADIUS"),
+        ("channels_ % 2 != 0", "false"),
     ],
 }
 

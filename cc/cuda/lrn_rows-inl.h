@@ -52,11 +52,11 @@ struct LaunchPolicy {
   static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
   // Blocks of kMaxThreads for which a multiprocessor must have registers, so
   // that enough is asked for; 1 where that would spill, as in nvcc 13.0's code
-  // of LRNGradGrad before and after the architectures 80 to 90.
+  // of LRNGradGrad before the architecture 80.
   template <class Window, class T>
   static constexpr int MinBlocks([[maybe_unused]] Op op) {
-#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ < 800 || __CUDA_ARCH__ >= 1000)
-    if (op == Op::kLrnGradGrad && sizeof(T) != sizeof(float)) return 1;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+    if (op == Op::kLrnGradGrad && sizeof(T) == 2) return 1;
 #endif
     return Window::kFewRegisters ? 2 : 1;
   }

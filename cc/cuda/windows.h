@@ -43,11 +43,11 @@ struct Place {
   Lanes lanes;
 };
 
-// The largest radius whose neighbours are added one by one.
+// The largest radius whose windows are added up in registers.
 constexpr int kMaxTapRadius = 8;
 
-// For a radius up to kMaxRadius: adds the neighbours one by one, in registers.
-// All versions add in one order, so that they give the same bits.
+// For a radius up to kMaxRadius: adds the neighbours in registers, in an order
+// that depends on the number of channels and not on the alignment.
 //
 // kMaxRadius    2: the radius of AlexNet and GoogLeNet, and no other.
 // kAcrossRows   packs may cross the ends of rows.
@@ -103,7 +103,7 @@ class TapWindow {
             i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
         if (own || far) continue;
         // What the window of an edge channel lacks is 0. Packs that cross rows
-        // see to that in AddNeighbours.
+        // see to that when they add.
         const Index distance = i / kLanes - kPad;
         const bool in_row = distance < 0 ? place.pack >= -distance
                                          : place.pack + distance < row_packs_;
@@ -114,15 +114,13 @@ class TapWindow {
         TFLRN_UNROLL
         for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
       }
-      Index channel[kLanes];
       TFLRN_UNROLL
-      for (int i = 0; i < kLanes; ++i) {
-        span[kOwn + i] = values[i];
-        channel[i] = i == 0                            ? place.channel
-                     : channel[i - 1] + 1 == channels_ ? 0
-                                                       : channel[i - 1] + 1;
+      for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
+      if (kAcrossRows && channels_ % 2 != 0) {
+        AddOneByOne(span, place.channel, values);
+      } else {
+        AddInPairs<kMaxRadius>(span, place.channel, values);
       }
-      AddNeighbours<kMaxRadius>(span, channel, values);
     }
   }
 
@@ -141,29 +139,77 @@ class TapWindow {
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
 
-  // kRadius is the radius, or more.
+  // For rows of whole pairs of channels. The windows of both channels of a pair
+  // are the pairs that they share, and at each end one more value or one more
+  // pair. kRadius is the radius, or more.
   template <int kRadius>
-  __device__ void AddNeighbours(const V (&span)[kSpan],
-                                const Index (&channel)[kLanes],
-                                V (&values)[kLanes]) const {
+  __device__ void AddInPairs(const V (&span)[kSpan], Index first_channel,
+                             V (&values)[kLanes]) const {
     // Code for each radius: no instruction is spent on neighbours too far.
     // Where packs cross rows that would be too much code.
     if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
       if (radius_ < kRadius) {
-        return AddNeighbours<kRadius - 1>(span, channel, values);
+        return AddInPairs<kRadius - 1>(span, first_channel, values);
       }
     }
+    const Index radius = kAcrossRows ? radius_ : kRadius;
+    if (radius == 0) return;
+    constexpr int kPairs = kLanes / 2;
+    const auto pair = [&](int i) { return span[i] + span[i + 1]; };
+    V sums[kPairs];
+    Index channel[kPairs];
     TFLRN_UNROLL
-    for (int k = 1; k <= kRadius; ++k) {
-      if (kAcrossRows && k > radius_) break;
+    for (int p = 0; p < kPairs; ++p) {
+      sums[p] = pair(kOwn + 2 * p);
+      channel[p] = p == 0                            ? first_channel
+                   : channel[p - 1] + 2 == channels_ ? 0
+                                                     : channel[p - 1] + 2;
+    }
+    TFLRN_UNROLL
+    for (int k = 2; k <= kRadius + 1; k += 2) {
+      TFLRN_UNROLL
+      for (int p = 0; p < kPairs; ++p) {
+        const int at = kOwn + 2 * p;
+        // Not products with 0, which would be NaN for infinity.
+        const auto before = [&](V value) {
+          return kAcrossRows && channel[p] < k ? V{} : value;
+        };
+        const auto after = [&](V value) {
+          return kAcrossRows && channel[p] + k >= channels_ ? V{} : value;
+        };
+        const V odd_before = before(span[at - k + 1]);
+        const V even_after = after(span[at + k]);
+        if (k < radius) {
+          sums[p] += before(pair(at - k)) + after(pair(at + k));
+        } else if (radius % 2 == 1) {
+          values[2 * p] = sums[p] + odd_before;
+          values[2 * p + 1] = sums[p] + even_after;
+        } else {
+          values[2 * p] = sums[p] + (before(pair(at - k)) + even_after);
+          values[2 * p + 1] = sums[p] + (after(pair(at + k)) + odd_before);
+        }
+      }
+      if (k >= radius) break;
+    }
+  }
+
+  __device__ void AddOneByOne(const V (&span)[kSpan], Index first_channel,
+                              V (&values)[kLanes]) const {
+    Index channel[kLanes];
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      channel[i] = i == 0                            ? first_channel
+                   : channel[i - 1] + 1 == channels_ ? 0
+                                                     : channel[i - 1] + 1;
+    }
+    TFLRN_UNROLL
+    for (int k = 1; k <= kMaxRadius; ++k) {
+      if (k > radius_) break;
       TFLRN_UNROLL
       for (int i = 0; i < kLanes; ++i) {
         V before = span[kOwn + i - k], after = span[kOwn + i + k];
-        if constexpr (kAcrossRows) {
-          // Not products with 0, which would be NaN for infinity.
-          if (channel[i] < k) before = V{};
-          if (channel[i] + k >= channels_) after = V{};
-        }
+        if (channel[i] < k) before = V{};
+        if (channel[i] + k >= channels_) after = V{};
         values[i] += before + after;
       }
     }
