@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_lrn_grad as tlg
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 
 # The loss is near ln 10 at first: this is eight units in its last place.
 A_FEW_ROUNDINGS = 8 * 2.0**-22
@@ -35,7 +36,7 @@ def train_digits() -> ModuleType:
 def test_train_digits(child: Callable, tmp_path: Path) -> None:
     script = EXAMPLES / "train_digits.py"
     result = child(
-        "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+        RUN,
         script,
         "--output",
         "losses.png",
@@ -63,7 +64,7 @@ def test_train_digits(child: Callable, tmp_path: Path) -> None:
 )
 def test_nothing_to_do_is_refused(child: Callable, name: str, option: str) -> None:
     result = child(
-        "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')",
+        RUN,
         EXAMPLES / f"{name}.py",
         option,
         "0",

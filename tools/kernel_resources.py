@@ -7,12 +7,13 @@ Registers of a thread, stack and spills in bytes, as nvcc's assembler reports th
 where there is cuobjdump (or CUOBJDUMP names one), the machine instructions and the
 widths of the accesses to global memory.
 
-    tools/kernel_resources.py --per-element RADIUS [ARCH ...]
+    tools/kernel_resources.py --per-element RADIUS [--odd] [ARCH ...]
 
 The machine instructions for each element where the power is plain, packs are whole and
-aligned, and the number of channels is even: in a copy of the sources, the conditions of
-these cases are made constants, so that no other code is left. It counts for every
-thread what only some threads do, and loops once. Needs cuobjdump.
+aligned, and the number of channels is even or, in the tile version, --odd: in a copy of
+the sources, the conditions of these cases are made constants, so that no other code is
+left. It counts for every thread what only some threads do, and loops once. Needs
+cuobjdump.
 
 Both need nvcc, and no GPU.
 """
@@ -44,7 +45,8 @@ CONSTANTS = {
     "windows.h": [
         ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
         ("kAcrossRows ? radius_", "kAcrossRows ? RADIUS"),
-        ("channels_ % 2 != 0", "false"),
+        ("if (k > radius_)", "if (k > RADIUS)"),
+        ("channels_ % 2 != 0", "ODD"),
     ],
 }
 
@@ -146,14 +148,17 @@ def compile_type(
     return list(kernels.values())
 
 
-def make_constant(sources: Path, radius: int) -> None:
+def make_constant(sources: Path, radius: int, odd: bool) -> None:
+    values = {"RADIUS": str(radius), "ODD": str(odd).lower()}
     for name, replacements in CONSTANTS.items():
         path = sources / "cc/cuda" / name
         text = path.read_text()
         for condition, constant in replacements:
             if condition not in text:
                 raise SystemExit(f"error: there is no {condition!r} in {name}")
-            text = text.replace(condition, constant.replace("RADIUS", str(radius)))
+            for word, value in values.items():
+                constant = constant.replace(word, value)
+            text = text.replace(condition, constant)
         path.write_text(text)
 
 
@@ -193,6 +198,7 @@ def main() -> None:
     )
     parser.add_argument("archs", nargs="*", default=["80", "90"], metavar="ARCH")
     parser.add_argument("--per-element", type=int, metavar="RADIUS")
+    parser.add_argument("--odd", action="store_true")
     arguments = parser.parse_args()
     radius = arguments.per_element
     if radius is not None and not 0 <= radius <= 5:
@@ -204,7 +210,7 @@ def main() -> None:
         sources = Path(scratch)
         shutil.copytree(ROOT / "cc", sources / "cc")
         if radius is not None:
-            make_constant(sources, radius)
+            make_constant(sources, radius, arguments.odd)
         for arch in arguments.archs:
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 futures = [

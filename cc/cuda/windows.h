@@ -161,9 +161,7 @@ class TapWindow {
     TFLRN_UNROLL
     for (int p = 0; p < kPairs; ++p) {
       sums[p] = pair(kOwn + 2 * p);
-      channel[p] = p == 0                            ? first_channel
-                   : channel[p - 1] + 2 == channels_ ? 0
-                                                     : channel[p - 1] + 2;
+      channel[p] = p == 0 ? first_channel : Following(channel[p - 1], 2);
     }
     TFLRN_UNROLL
     for (int k = 2; k <= kRadius + 1; k += 2) {
@@ -198,9 +196,7 @@ class TapWindow {
     Index channel[kLanes];
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      channel[i] = i == 0                            ? first_channel
-                   : channel[i - 1] + 1 == channels_ ? 0
-                                                     : channel[i - 1] + 1;
+      channel[i] = i == 0 ? first_channel : Following(channel[i - 1], 1);
     }
     TFLRN_UNROLL
     for (int k = 1; k <= kMaxRadius; ++k) {
@@ -213,6 +209,11 @@ class TapWindow {
         values[i] += before + after;
       }
     }
+  }
+
+  // The channel `step` further on, where a row ends after whole steps.
+  __device__ Index Following(Index channel, int step) const {
+    return channel + step == channels_ ? 0 : channel + step;
   }
 
   __device__ Index PackOf(const Place<Index>& place) const {
