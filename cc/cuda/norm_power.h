@@ -21,12 +21,20 @@
 #include "cc/core/types.h"
 #include "cc/cuda/runtime.h"
 
+// The host runs the kernels in tests only, where tests/cc/emulated_cuda.h
+// defines these, with errors as large as the hardware's may be.
+namespace tflrn::emulated {
+float Log2(float value);
+float Exp2(float value);
+float Reciprocal(float value);
+}  // namespace tflrn::emulated
+
 namespace tflrn::cuda {
 
-// What the hardware approximates. PTX names the largest errors: 2^-22 for
+// The hardware's approximations. PTX names their largest errors: 2^-22 for
 // log2, absolute for arguments in [1/2, 2] and relative elsewhere, 2^-22
 // relative for 2^x, and 2^-23 relative for the reciprocal. Infinity and NaN
-// give what the formulas give. The host has only to compute, in tests.
+// give what the formulas give. Denormal arguments and results are 0.
 struct ApproximateFunctions {
   TFLRN_INLINE float Log2(float value) {
 #ifdef __CUDA_ARCH__
@@ -34,7 +42,7 @@ struct ApproximateFunctions {
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
     return result;
 #else
-    return log2f(value);
+    return emulated::Log2(value);
 #endif
   }
 
@@ -44,18 +52,17 @@ struct ApproximateFunctions {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
     return result;
 #else
-    return exp2f(value);
+    return emulated::Exp2(value);
 #endif
   }
 
-  // Denormal results are 0.
   TFLRN_INLINE float Reciprocal(float value) {
 #ifdef __CUDA_ARCH__
     float result;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
     return result;
 #else
-    return 1 / value;
+    return emulated::Reciprocal(value);
 #endif
   }
 };

@@ -8,14 +8,18 @@
 // was asked for, and filled with NaN before each block; for the address
 // sanitizer all else is poisoned.
 //
-// What it does not show: time, the memory model, and the functions that are
-// only the device's (cc/cuda/norm_power.h, the conversions in cc/cuda/packs.h).
+// The hardware's approximations (cc/cuda/norm_power.h) are as wrong as PTX
+// allows.
+//
+// What it does not show: time, the memory model, and the device's conversions
+// of 16-bit types (cc/cuda/packs.h).
 #ifndef TFLRN_TESTS_CC_EMULATED_CUDA_H_
 #define TFLRN_TESTS_CC_EMULATED_CUDA_H_
 
 #include <ucontext.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -205,6 +209,52 @@ inline void CheckSharedBytes(size_t bytes) {
   for (size_t i = bytes; i < sizeof(cuda::tflrn_shared); ++i) {
     if (cuda::tflrn_shared[i] != 0xFF) Fail("a store past shared memory");
   }
+}
+
+}  // namespace tflrn::emulated
+
+// The hardware's approximations
+// ------------------------------------------------------------------
+
+namespace tflrn::emulated {
+
+// Denormal values are 0, with their sign.
+inline float Flushed(float value) {
+  return std::abs(value) < 0x1p-126f ? std::copysign(0.0f, value) : value;
+}
+
+// The float that is farthest from `exact`, but not more than `error`: above or
+// below, as the bits of the argument have it.
+inline float Farthest(double exact, double error, float argument) {
+  uint32_t bits;
+  std::memcpy(&bits, &argument, sizeof(bits));
+  const bool above = (bits * 2654435761u) >> 31;
+  float result = static_cast<float>(above ? exact + error : exact - error);
+  if (std::abs(result - exact) > error) {
+    result = std::nextafter(result, static_cast<float>(exact));
+  }
+  return Flushed(result);
+}
+
+inline float Log2(float value) {
+  const double exact = std::log2(double{Flushed(value)});
+  if (!std::isfinite(exact)) return static_cast<float>(exact);
+  const bool near_one = value > 0.5f && value < 2;
+  return Farthest(exact, 0x1p-22 * (near_one ? 1 : std::abs(exact)), value);
+}
+
+inline float Exp2(float value) {
+  const double exact = std::exp2(double{Flushed(value)});
+  if (!std::isfinite(static_cast<float>(exact))) {
+    return static_cast<float>(exact);
+  }
+  return Farthest(exact, 0x1p-22 * exact, value);
+}
+
+inline float Reciprocal(float value) {
+  const double exact = 1 / double{Flushed(value)};
+  if (!std::isfinite(exact)) return static_cast<float>(exact);
+  return Farthest(exact, 0x1p-23 * std::abs(exact), value);
 }
 
 }  // namespace tflrn::emulated
