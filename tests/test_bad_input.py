@@ -1,8 +1,8 @@
-"""Bad input is an ordinary exception that names the argument, in every mode.
+"""Bad input raises an ordinary exception that names the argument, in every mode.
 
-A shape or attribute that is known while a graph is built is refused there, as
-ValueError; what is known at run time only, and everything in eager mode, is
-InvalidArgumentError. Wrong types are refused before any op exists.
+Shapes and attributes that are known while a graph is built raise ValueError there.
+Those known only at run time, and everything in eager mode, raise
+InvalidArgumentError. Wrong types are rejected before any op is created.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ each_input = pytest.mark.parametrize("name", INPUTS)
 
 
 def gradient_arrays(name: str, wrong: np.ndarray) -> list[np.ndarray]:
-    """The three inputs, `wrong` in the place of one."""
+    """The three inputs, with `wrong` as the one called `name`."""
     good = np.ones(SHAPE, wrong.dtype)
     return [wrong if n == name else good for n in INPUTS]
 
@@ -52,7 +52,7 @@ def test_rank_of_lrn(device: str, run: Callable, shape: tuple) -> None:
 def test_mismatch(
     device: str, run: Callable, name: str, dimension: int, size: int
 ) -> None:
-    """Not even 1 is broadcast. The message has the names and both shapes."""
+    """Not even 1 is broadcast. The message gives the names and both shapes."""
     shape = [*SHAPE[:dimension], size, *SHAPE[dimension + 1 :]]
     arrays = gradient_arrays(name, np.ones(shape, np.float32))
     with pytest.raises(ERRORS, match=r"must have the shape of") as caught:
@@ -102,7 +102,7 @@ def test_type(name: str, dtype: tf.DType, in_graph: bool) -> None:
 @pytest.mark.parametrize("other", [tf.half, tf.bfloat16, tf.float64])
 @each_input
 def test_types_that_differ(run: Callable, name: str, other: tf.DType) -> None:
-    """The first input says which type it must be."""
+    """The first input determines the type of the others."""
 
     def call() -> tf.Tensor:
         tensors = [tensor(other if n == name else tf.float32) for n in INPUTS]
@@ -119,7 +119,7 @@ def test_types_that_differ(run: Callable, name: str, other: tf.DType) -> None:
 
 
 def test_arrays_between_tensors_of_two_types_take_the_first() -> None:
-    """So that the message names the second of the tensors."""
+    """So the message names the second tensor."""
     array = np.ones(SHAPE, np.float64)
     with pytest.raises(TypeError, match=r"^output_image must .* but is float32$"):
         tlg.lrn_grad(tensor(tf.half), array, tensor(tf.float32))
@@ -150,7 +150,7 @@ def test_no_tensor_at_all(value: object, in_graph: bool) -> None:
 
 
 def test_arrays_of_other_libraries() -> None:
-    """Whose types TensorFlow does not know."""
+    """TensorFlow does not know their dtypes."""
 
     class Foreign:
         dtype = "other.float32"
@@ -179,7 +179,7 @@ WRONG_ATTRIBUTES = [
     *(
         (name, value)
         for name in ("bias", "alpha", "beta")
-        # 1e39 is a finite Python float, and infinite as the attribute's float32.
+        # 1e39 is finite as a Python float, and infinite as the attribute's float32.
         for value in (math.nan, math.inf, -math.inf, 1e39, 10**400, "1", 1j)
     ),
 ]
@@ -227,7 +227,7 @@ def test_integers_of_other_kinds_are_radii(value: object) -> None:
 
 @pytest.mark.parametrize("attribute", ["depth_radius", "bias", "alpha", "beta"])
 def test_a_graph_from_elsewhere_is_checked_as_well(attribute: str) -> None:
-    """A GraphDef that was edited or made by another program meets the op itself."""
+    """An edited GraphDef, or another program's, bypasses the checks in Python."""
     with tf.Graph().as_default() as graph:
         tlg.lrn(tf.compat.v1.placeholder(tf.float32), name="norm")
     definition = graph.as_graph_def()

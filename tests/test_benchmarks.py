@@ -1,4 +1,4 @@
-"""The benchmark tools: they time what is right, in turns, and say what changed."""
+"""The benchmark tools: they time correct results, interleaved, and report changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from oracle import Params
 
 ROOT = Path(__file__).resolve().parents[1]
 if not (ROOT / "build_tools").is_dir():
-    pytest.skip("the pip build's scripts are not here", allow_module_level=True)
+    pytest.skip("the pip build's scripts are missing", allow_module_level=True)
 sys.path.append(str(ROOT / "benchmarks"))
 
 from suite import cases, contenders, measure, native, plots, report, timing  # noqa: E402
@@ -57,7 +57,7 @@ def measured(group: Group) -> list[Record]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], Callable]:
-    """A clock that stands still but for `contender(name, seconds)`, which logs."""
+    """A clock that calls of `contender(name, seconds)` advance; these are logged."""
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
@@ -75,7 +75,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], Callable]:
 def test_contenders_take_turns(clock: Callable) -> None:
     calls = {"a": clock("a", 0.01), "b": clock("b", 0.02)}
     times = timing.interleaved(calls, Effort(10, 1.0))
-    assert clock.log[:6] == ["a"] * 3 + ["b"] * 3  # these warm up
+    assert clock.log[:6] == ["a"] * 3 + ["b"] * 3  # warm-up
     rounds = [clock.log[k : k + 2] for k in range(6, len(clock.log), 2)]
     assert len(rounds) == 10
     assert all(sorted(round_) == ["a", "b"] for round_ in rounds)
@@ -91,7 +91,7 @@ def test_slow_contenders_take_part_less_often(clock: Callable) -> None:
     times = timing.interleaved(calls, Effort(20, 1.0))
     assert times["fast"].samples == 20
     assert times["slow"].samples == 5
-    # Spread over the rounds: between two of them is an equal number of others.
+    # Spread over the rounds at nearly equal distances.
     places = [k for k, name in enumerate(clock.log[4:]) if name == "slow"]
     assert all(3 <= b - a <= 7 for a, b in itertools.pairwise(places))
 
@@ -136,7 +136,7 @@ def test_ours_and_the_memory_are_measured(op: str, dtype: str) -> None:
 
 
 def test_every_contender_computes_the_same() -> None:
-    """Each is verified; who is not installed here says so."""
+    """Each result is verified; a contender that is not installed says so."""
     names = [n for n in contenders.CONTENDERS if n not in ("loop", "add", "dy alone")]
     records = {r.case.contender: r for r in measured(group(*names))}
     for name in ("ours", "stock", "stock XLA", "over dy", "beside dy", "stock over dy"):
@@ -147,7 +147,7 @@ def test_every_contender_computes_the_same() -> None:
 
 
 def scaled_by(factor: float, name: str) -> Callable:
-    """The contender, with results that are off."""
+    """The contender, with results off by `factor`."""
     make = contenders.CONTENDERS[name]
 
     def wrong(case: Case, operands: Any) -> Callable:
@@ -214,7 +214,7 @@ def test_the_loop_moves_every_byte(
     tensors: tuple[int, int], rng: np.random.Generator
 ) -> None:
     reads, writes = tensors
-    lines = 3001  # more than a range, and no multiple of it
+    lines = 3001  # more than one range, and not a multiple of it
     inputs = [rng.integers(0, 2**62, size=8 * lines).astype("u8") for _ in range(reads)]
     outputs = [np.zeros(8 * lines, "u8") for _ in range(writes)]
 
@@ -289,14 +289,14 @@ FACTORS = {"ours": 1.0, "add": 1.0, "loop": 0.9, "stock": 20.0, "stock XLA": 9.0
 
 
 def full_results(**factors: float) -> Results:
-    """Of every section, in which each contender takes a fixed multiple of a time."""
+    """All sections, where each contender takes a fixed multiple of a common time."""
     factors = {**FACTORS, **factors}
     records = []
     for g in cases.groups(list(cases.SECTIONS)):
         for case in g.cases:
             name = case.contender
             threads = g.threads or ENVIRONMENT["cores"]
-            # Small work is not shared.
+            # Small work is not split across threads.
             speedup = 1 if g.section in ("sizes", "small") else threads
             ms = case.bytes / 1e7 / speedup * factors.get(name, 1.0)
             records.append(
@@ -362,7 +362,7 @@ def test_goals_are_missed_by_what_misses_them(
     factors: dict[str, float], missed: set[str]
 ) -> None:
     found = goals(full_results(**factors))
-    # Bytes alone make half of float32, and channels and radii alike.
+    # Time depends on bytes alone: not on channels or radius, and half takes half.
     assert {goal.text for goal in found if goal.met is False} == missed
 
 
@@ -440,7 +440,7 @@ def test_compare_tells_changes_from_the_spread() -> None:
 
 @pytest.mark.parametrize("single", ["old", "new"])
 def test_compare_does_not_judge_a_single_sample(single: str) -> None:
-    """A call that takes seconds is timed once, which shows no spread."""
+    """A call that takes seconds is timed once, so its spread is unknown."""
     case = Case("stock", "LRNGrad", SHAPE, P)
     records = {"old": record(1.0, case, "radius"), "new": record(2.0, case, "radius")}
     once = timing.summary([records[single].ms / 1e3], [0])
@@ -573,7 +573,7 @@ def test_plots_name_the_contenders() -> None:
 
 
 def test_published_figures_are_those_of_the_results() -> None:
-    """README.md and docs/benchmarks.md say what benchmarks/results/cpu.json says."""
+    """README.md and docs/benchmarks.md match benchmarks/results/cpu.json."""
     run = command("run")
     results = Results.read(run.PUBLISHED)
     assert not results.quick
@@ -609,7 +609,7 @@ def test_run_measures_in_processes(child: Callable, tmp_path: Path) -> None:
 
 
 class InThisProcess:
-    """As measure.Worker."""
+    """Stands in for measure.Worker."""
 
     environment = staticmethod(lambda: ENVIRONMENT)
     measure = staticmethod(lambda group, effort: measure.measure(group, effort, 2))
@@ -638,7 +638,7 @@ def test_run_publishes_all_or_nothing(capsys: pytest.CaptureFixture) -> None:
         with pytest.raises(SystemExit):
             command("run").main(["--publish", option])
         assert "--publish wants all results" in capsys.readouterr().err
-    # Or the documents would not say what the file says that lies beside them.
+    # Otherwise the documents would not match the published results.
     for option in ("--show=other.json", "--output=other.json"):
         with pytest.raises(SystemExit):
             command("run").main(["--publish", option])

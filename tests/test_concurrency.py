@@ -1,6 +1,6 @@
 """Many callers at once: threads, sessions, functions, processes; and no leak.
 
-Whatever could take the whole process with it runs in a child.
+Whatever could bring down the whole process runs in a child process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def gradient(dy: tf.Tensor, x: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def on_threads(*tasks: Callable[[], object]) -> list:
-    """What the tasks return, each run by THREADS threads, which start together."""
+    """Runs each task on THREADS threads that start together; returns the results."""
     runs = list(itertools.chain.from_iterable([task] * THREADS for task in tasks))
     barrier = threading.Barrier(len(runs))
 
@@ -39,13 +39,13 @@ def on_threads(*tasks: Callable[[], object]) -> list:
 
 @pytest.fixture
 def operands(rng: np.random.Generator) -> tuple[tf.Tensor, tf.Tensor]:
-    # Large enough for each call to be shared out to TensorFlow's own threads.
+    # Large enough for each call to be split across TensorFlow's threads.
     dy, x = rng.normal(size=(2, 4, 20, 20, 37)).astype(np.float32)
     return tf.constant(dy), tf.constant(x)
 
 
 def test_eager_calls(operands: tuple[tf.Tensor, tf.Tensor]) -> None:
-    """Different calls on the same inputs; each thread gets its own result's bits."""
+    """Different calls on the same inputs give the bits that each gives alone."""
     radii = (0, 2, 5, 20)
     alone = [gradient(*operands, radius).numpy().tobytes() for radius in radii]
     tasks = [lambda r=r: gradient(*operands, r).numpy().tobytes() for r in radii]
@@ -70,7 +70,7 @@ def test_functions_and_sessions(operands: tuple[tf.Tensor, tf.Tensor]) -> None:
     ):
         feed = dict(zip(feeds, arrays, strict=True))
         results = on_threads(
-            # Traced and compiled by the threads, too.
+            # The threads also trace and compile these.
             lambda: function(*operands).numpy().tobytes(),
             lambda: compiled(*operands).numpy().tobytes(),
             lambda: one.run(dx, feed).tobytes(),
@@ -94,7 +94,7 @@ ACCELERATE = """
     wrong = []
 
     def call():
-        # Some calls more than it takes for all threads to see the change.
+        # 20 more calls after the change, so that every thread sees it.
         last = 20
         while last:
             last -= accelerated.is_set()
@@ -114,8 +114,8 @@ ACCELERATE = """
     for thread in threads:
         thread.join()
     assert not wrong, wrong[0]
-    # A thread may have put a kernel that it had begun to make into TensorFlow's cache
-    # after that was cleared. Once more, with nobody calling, clears it for good.
+    # A thread that was creating a kernel may have put it into TensorFlow's cache after
+    # that was cleared. Clearing it again, while no call is running, is final.
     assert tlg.accelerate()
     assert (tf.nn.lrn(x, 2).numpy() == ours).all()
     print("right")
@@ -123,7 +123,7 @@ ACCELERATE = """
 
 
 def test_calls_while_accelerate_runs(child: Callable) -> None:
-    """A call of the stock op gets the stock result or ours, and nothing else."""
+    """A call of the stock op returns the stock result or ours, and nothing else."""
     result = child(ACCELERATE, CUDA_VISIBLE_DEVICES="-1")
     assert (result.returncode, result.stdout) == (0, "right\n"), result.stderr
 
@@ -180,12 +180,12 @@ WORKERS = """
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_worker_processes(child: Callable, method: str) -> None:
-    """Workers that are forked after the import, or started anew.
+    """Workers that are forked after the import, or spawned.
 
-    TensorFlow's threads do not survive a fork, so its own context must not have been
-    in use before it: that is its rule, and importing this package keeps to it.
+    TensorFlow's threads do not survive a fork, so TensorFlow forbids using its context
+    before one. Importing this package does not use it.
     """
-    # `spawn` runs the program's file again.
+    # `spawn` runs the program's file again, so there must be one.
     script = f"""
         import pathlib, runpy, sys, textwrap
         path = pathlib.Path("workers.py").resolve()
@@ -203,7 +203,7 @@ LEAK = """
     import tensorflow_lrn_grad as tlg
     from tensorflow_lrn_grad._load import library
 
-    # 64 KiB each: 100,000 that leak take 6 GiB.
+    # 64 KiB each: 100,000 leaked ones take 6 GiB.
     x = tf.ones([1, 16, 16, 64])
     bad = tf.ones([1, 16, 16])
 
@@ -226,7 +226,7 @@ LEAK = """
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    # Allocators and caches fill up first.
+    # Let allocators and caches fill up first.
     call(5_000)
     fail(500)
     before = resident()
@@ -237,9 +237,9 @@ LEAK = """
 
 
 def test_memory_is_flat(child: Callable) -> None:
-    """100,000 calls, 5,000 of them refused, leave less than 40 bytes each behind.
+    """100,000 calls, 5,000 of them rejected, leak less than 40 bytes each.
 
-    The smallest thing that a call could leave, a reference-counted object, takes more.
+    The smallest object that a call could leak, a reference-counted one, is larger.
     """
     result = child(LEAK)
     assert result.returncode == 0, result.stderr

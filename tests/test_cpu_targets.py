@@ -15,7 +15,7 @@ TESTS = ("test_lrn.py", "test_lrn_grad.py", "test_special_values.py")
 
 @pytest.mark.parametrize("target", tlg.build_info()["cpu_targets"])
 def test_target(child: Callable, target: str) -> None:
-    """The numerical tests again, in a process that is forced to use the target."""
+    """Runs the numerical tests again, in a process forced to use the target."""
     if target == tlg.build_info()["cpu_target"]:
         pytest.skip(f"{target} is the target that all other tests use")
     probe = child(

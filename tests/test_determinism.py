@@ -1,4 +1,4 @@
-"""The same inputs give the same bits, whatever the threads, rows and buffers."""
+"""The same inputs give the same bits for any threads, rows, modes and buffers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
 
 
 def assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
-    """Equality of bytes, which tells 0 from -0; where one is NaN the other is any NaN,
-    since of two that meet either may come through."""
+    """Bitwise equality, which tells 0 from -0, except that all NaNs count as equal:
+    an operation on two NaNs may return either."""
     assert a.dtype == b.dtype
     assert a.shape == b.shape
     a, b = (np.where(np.isnan(v), v.dtype.type(np.nan), v) for v in (a, b))
@@ -29,7 +29,7 @@ def assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
 def operands(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype
 ) -> list[np.ndarray]:
-    """dy, x, y with NaN, infinities and denormal numbers here and there."""
+    """dy, x and y with scattered NaNs, infinities and denormal numbers."""
     arrays = []
     for _ in range(3):
         a = values(rng, shape, dtype)
@@ -40,7 +40,7 @@ def operands(
     return arrays
 
 
-# Big enough for the work to be shared out, for each type and a wide window.
+# Large enough to be split across threads, for every type and a wide window.
 IN_A_PROCESS = """
     import hashlib
     import sys
@@ -65,7 +65,7 @@ IN_A_PROCESS = """
                     tlg.lrn(x, *attributes).numpy(),
                     tlg.lrn_grad(dy, x, y, *attributes).numpy(),
                 ):
-                    result[np.isnan(result)] = np.nan  # Any NaN is as good.
+                    result[np.isnan(result)] = np.nan  # All NaNs count as equal.
                     digest.update(result.tobytes())
     print(digest.hexdigest())
     """
@@ -87,7 +87,7 @@ def test_any_number_of_threads(child: Callable) -> None:
 def test_rows_are_independent(
     device: str, rng: np.random.Generator, channels: int, p: Params, dtype: np.dtype
 ) -> None:
-    """However a batch is cut, each row gets the bits that it gets by itself."""
+    """A row gets the same bits in any part of a batch, and in any order."""
     rows = max(41, 3000 // channels)
     dy, x, y = operands(rng, (rows, 1, 1, channels), dtype)
     dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
@@ -134,8 +134,8 @@ def test_every_mode(
 
 
 def buffers(metadata: tf.compat.v1.RunMetadata) -> dict[str, int]:
-    """The address of each operation's outputs in a traced run: "x", "x:1" and so on,
-    as tensors are named."""
+    """The address of each output in a traced run, by the tensor's name: "x", "x:1" and
+    so on."""
     return {
         node.node_name + (f":{output.slot}" if output.slot else ""): (
             output.tensor_description.allocation_description.ptr
@@ -163,12 +163,12 @@ def run_traced(
 def test_output_in_an_input_s_buffer(
     rng: np.random.Generator, free: str | None, p: Params, dtype: np.dtype
 ) -> None:
-    """Where nobody else needs an input, the output takes its buffer: the trace of the
-    run shows that. The bits are those of the run in which all inputs are needed."""
+    """The output takes over the buffer of an input that nothing else needs, as the
+    trace of the run shows. The bits are the same as in an eager call."""
     arrays = operands(rng, (3, 5, 7, 33), dtype)
     with tf.Graph().as_default():
         feeds = [tf.compat.v1.placeholder(dtype) for _ in arrays]
-        # Something computes each input, so that its buffer belongs to the run.
+        # Each input is computed, so that its buffer belongs to the run.
         inputs = {
             name: tf.negative(feed, name=name)
             for name, feed in zip(("dy", "x", "y"), feeds, strict=True)
@@ -206,7 +206,7 @@ def test_lrn_in_its_input_s_buffer(
 def test_second_gradients_in_their_inputs_buffers(
     rng: np.random.Generator, needed: tuple[str, ...], p: Params, dtype: np.dtype
 ) -> None:
-    """Each in that of the input that it is the gradient of, where nobody needs it."""
+    """Each gradient takes over its own input's buffer if nothing else needs that."""
     arrays = [*operands(rng, (3, 5, 7, 33), dtype), values(rng, (3, 5, 7, 33), dtype)]
     op = tlg._load.library.tflrn_lrn_grad_grad
     names = ("u", "dy", "x", "y")

@@ -1,4 +1,4 @@
-"""Training on several devices and in several processes gives one process's losses."""
+"""Training on several devices or in several processes gives the same losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "train_multiworker.py"
 
-# Sums over a batch are made in another order, and every step builds on the last.
+# Sums over a batch are taken in another order, and every step builds on the last.
 ROUNDING = 1e-4
 
 MIRRORED = """

@@ -1,4 +1,4 @@
-"""The examples run as their users run them, and do what they say."""
+"""The examples run the way users run them, and do what they claim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import tensorflow_lrn_grad as tlg
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 
-# The loss is near ln 10 at first: this is eight units in its last place.
+# The loss starts near ln 10: this is eight units in its last place.
 A_FEW_ROUNDINGS = 8 * 2.0**-22
 FIRST_STEPS = 10
 EPOCHS = 15
@@ -47,8 +47,8 @@ def test_train_digits(child: Callable, tmp_path: Path) -> None:
     assert float(accuracies[2]) >= 97
     differences = re.search(r"(\S+) in the first 10 steps, (\S+) in all", result.stdout)
     assert float(differences[1]) <= A_FEW_ROUNDINGS
-    # After roundings have decided differently at a ReLU or a max pooling, the two
-    # runs are of different networks, and only as close as the curves in a plot.
+    # Once a rounding flips a decision at a ReLU or a max pooling, the two runs train
+    # different networks, and agree only as closely as curves in a plot.
     assert float(differences[2]) <= 0.05
     assert (tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
 
@@ -87,7 +87,7 @@ def test_train_digits_in_mixed_precision(
     losses, accuracy = train_digits.train(tlg.lrn, policy, EPOCHS, 0, policy)
     exact_losses, exact_accuracy = in_float32
     assert exact_accuracy >= 0.97
-    # The test set has 450 digits: three of them, as between two seeds.
+    # Three of the 450 digits in the test set: two seeds differ by as much.
     assert accuracy >= exact_accuracy - 3 / 450
     assert np.all(np.isfinite(losses))
     # The first loss shows the roundings of a 16-bit type, not of float32.
@@ -96,7 +96,7 @@ def test_train_digits_in_mixed_precision(
 
 def test_its_first_losses_would_show_a_wrong_gradient(train_digits: ModuleType) -> None:
     def wrong_lrn(x: tf.Tensor, depth_radius: int, **attributes: Any) -> tf.Tensor:
-        """LRN with the gradient of a window that is one channel too narrow."""
+        """LRN with the gradient of a radius that is one too small."""
 
         @tf.custom_gradient
         def function(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:

@@ -1,4 +1,4 @@
-"""An output takes over the buffer of an input that nobody needs any more."""
+"""An output takes over the buffer of an input that nothing else needs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SHAPE = (4, 8, 8, 64)
 
 
 def _buffers(fetches: list[tf.Tensor], names: list[str]) -> list[int]:
-    """Runs the fetches; the addresses of the first outputs of the named ops."""
+    """Runs the fetches; returns the address of each named op's first output."""
     options = tf.compat.v1.RunOptions(
         trace_level=tf.compat.v1.RunOptions.SOFTWARE_TRACE
     )
     metadata = tf.compat.v1.RunMetadata()
-    # The ops stay as they are: constant folding would leave nothing to run.
+    # No optimization: constant folding would leave nothing to run.
     config = tf.compat.v1.ConfigProto()
     config.graph_options.optimizer_options.opt_level = -1
     config.graph_options.rewrite_options.disable_meta_optimizer = True

@@ -1,4 +1,4 @@
-"""The example of a gradient penalty: it trains, and its loss has the right gradient."""
+"""The gradient penalty example: it trains, and its loss has the right gradient."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_trains(child: Callable, tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     first, last = map(float, re.findall(r"from (\S+) to (\S+),", result.stdout)[0])
-    # The penalty pulls the norm to 1, from where the initial weights have it.
+    # The penalty pulls the norm to 1 from its value at the initial weights.
     assert abs(first - 1) > 0.5
     assert abs(last - 1) < 0.2
     highest, end = map(
@@ -44,7 +44,7 @@ def test_it_trains(child: Callable, tmp_path: Path) -> None:
 def test_gradient_of_the_penalty(
     example: ModuleType, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    """It is that of LRN composed of TensorFlow's own ops."""
+    """It equals that of LRN composed of TensorFlow's own ops."""
 
     def composed(x: tf.Tensor) -> tf.Tensor:
         channel = np.arange(x.shape[-1])
@@ -63,9 +63,9 @@ def test_gradient_of_the_penalty(
         critic.set_weights(weights)
         with tf.GradientTape() as tape:
             penalty = tf.reduce_mean((example.slopes(critic, images) - 1) ** 2)
-        # The last bias moves scores, and no slope.
+        # The last bias changes the scores, but no slope.
         gradients.append(tape.gradient(penalty, critic.trainable_variables[:-1]))
     for ours, expected in zip(*gradients, strict=True):
         scale = float(tf.reduce_max(tf.abs(expected)))
-        # Sums of up to 2,304 products in float32, in a handful of layers.
+        # Sums of up to 2,304 products in float32, through a handful of layers.
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4 * scale)

@@ -22,7 +22,7 @@ names = itertools.count()
 
 
 def gradient_in_graph(lrn_op: Callable, x: np.ndarray, dy: np.ndarray) -> tuple:
-    """y, dx, and the types of the operations, of lrn_op in a TensorFlow 1 graph."""
+    """y, dx and the operation types of lrn_op in a TensorFlow 1 graph."""
     with tf.Graph().as_default() as graph:
         image, grads = (tf.compat.v1.placeholder(a.dtype) for a in (x, dy))
         y = lrn_op(graph, image)
@@ -107,7 +107,7 @@ def test_input_without_gradient(device: str) -> None:
     assert tape.gradient(loss, image) is None
 
 
-# 2. Somebody's own LRN op.
+# 2. A user's own LRN op.
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def my_ops(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """my_lrn_op.cc, compiled with the flags of the installed TensorFlow."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if not compiler:
-        pytest.skip("no C++ compiler is here to compile my_lrn_op.cc")
+        pytest.skip("no C++ compiler found for my_lrn_op.cc")
     library = tmp_path_factory.mktemp("my_ops") / "my_lrn_op.so"
     source = Path(__file__).with_name("my_lrn_op.cc")
     subprocess.run(
@@ -137,7 +137,7 @@ def my_ops(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 def test_registered_for_my_op(
     my_ops: ModuleType, rng: np.random.Generator, p: Params
 ) -> None:
-    """The attributes are the op's, not our defaults; the first case is its own."""
+    """The attributes are the op's, not our defaults; the first case is its defaults."""
     attributes = {} if p.depth_radius == 3 else p.attributes()
     dy, x = (rng.normal(size=(2, 3, 4, 10)).astype(np.float32) for _ in range(2))
     image = tf.constant(x)
@@ -177,8 +177,8 @@ def test_op_that_has_a_gradient(my_ops: ModuleType) -> None:
 
 
 def test_registered_before_the_op_is_loaded(my_ops: ModuleType) -> None:
-    """A name without an op is taken, for gradient_override_map. An op that turns out
-    to have no such attributes is an error when its gradient is built."""
+    """A name without an op is accepted, for gradient_override_map. If the op then lacks
+    an attribute, building its gradient is an error."""
     name = f"LaterLRN{next(names)}"
     tlg.register_lrn_gradient(name)
     with tf.Graph().as_default() as graph:
@@ -231,8 +231,7 @@ def test_custom_gradient(device: str, run: Callable, rng: np.random.Generator) -
             y = lrn_with_our_gradient(image)
         return tape.gradient(y, image, grads)
 
-    # The stock op's y and the exact one differ by the error of y, which enters
-    # the gradient as one more error of each term.
+    # The error of the stock op's y enters the gradient as one more error per term.
     dx = run(step, dy, x)
     y = tf.nn.lrn(x, **P.attributes()).numpy()
     assert_lrn_grad(dx, dy, x, y, P)

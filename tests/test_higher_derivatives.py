@@ -1,7 +1,7 @@
-"""Second and higher derivatives: LRNGradGrad, and what is registered as its gradient.
+"""Second and higher derivatives: LRNGradGrad and its registered gradient.
 
-Values are checked against the oracle, orders against a composition of TensorFlow's
-own ops in float64, and the ways to take derivatives against each other.
+Values are checked against the oracle; higher orders, and other ways to take
+derivatives, mostly against a float64 composition of TensorFlow's own ops.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from oracle import (
 import tensorflow_lrn_grad as tlg
 
 P = Params(2, 1.5, 0.5, 0.75)
-# Attributes are float32; these numbers are, too, so that float64 has the same.
+# Attributes are float32, which holds these numbers exactly, so float64 has the same.
 EDGES = (
     P,
     Params(),
@@ -57,13 +57,13 @@ def grad_grad(
 def composed_lrn_grad(
     dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor, p: Params = P
 ) -> tf.Tensor:
-    """LRNGrad of TensorFlow's own ops."""
+    """LRNGrad composed of TensorFlow's own ops."""
     direct, c = norm_of(x, p) ** -p.beta, 2 * p.alpha * p.beta
     return dy * direct - c * x * windows(dy * y / norm_of(x, p), p)
 
 
 def composed_lrn(x: tf.Tensor, p: Params = P) -> tf.Tensor:
-    """LRN of TensorFlow's own ops."""
+    """LRN composed of TensorFlow's own ops."""
     return x * norm_of(x, p) ** -p.beta
 
 
@@ -72,7 +72,7 @@ def norm_of(x: tf.Tensor, p: Params) -> tf.Tensor:
 
 
 def windows(t: tf.Tensor, p: Params) -> tf.Tensor:
-    """Window sums by a matrix of zeros and ones."""
+    """Window sums as a product with a matrix of zeros and ones."""
     channel = np.arange(t.shape[-1])
     band = np.abs(channel[:, None] - channel) <= p.depth_radius
     return tf.tensordot(t, tf.constant(band, t.dtype), 1)
@@ -81,12 +81,12 @@ def windows(t: tf.Tensor, p: Params) -> tf.Tensor:
 def operands(
     rng: np.random.Generator, count: int, shape: tuple[int, ...] = (2, 1, 2, 7)
 ) -> list[tf.Tensor]:
-    """Moderate numbers in float64, without relation to each other."""
+    """Unrelated float64 tensors of moderate numbers."""
     return [tf.constant(rng.normal(size=shape)) for _ in range(count)]
 
 
 def assert_agree(got: tf.Tensor, expected: tf.Tensor) -> None:
-    """The same up to float64's rounding, some hundred operations deep."""
+    """Equal up to the float64 roundings of some hundred operations."""
     scale = float(tf.reduce_max(tf.abs(expected)))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * max(scale, 1))
 
@@ -110,7 +110,7 @@ def check(results: list[tf.Tensor], arrays: list[np.ndarray], p: Params) -> None
     for name, got, value, error in zip(
         ("d_dy", "d_x", "d_y"), results, exact, errors, strict=True
     ):
-        # Where much cancels, as in norms with a negative alpha, little is demanded.
+        # Where much cancels, as in norms with a negative alpha, little can be compared.
         least = 0.5 if p.alpha > 0 else 0.0
         what = f"{name} {dtype} {arrays[0].shape} {p}"
         assert_close(got.numpy(), value, error, what, least_compared=least)
@@ -131,7 +131,7 @@ def test_each_mode_gives_the_same_bits(
 def test_rows_are_independent(
     device: str, rng: np.random.Generator, dtype: np.dtype
 ) -> None:
-    """However a batch is cut, each row gets the bits that it gets by itself."""
+    """A row gets the same bits in any part of a batch."""
     arrays = [values(rng, (97, 3, 1, 37), dtype) for _ in INPUTS]
     whole = grad_grad(*map(tf.constant, arrays))
     for cut in (slice(0, 1), slice(5, 60), slice(96, 97)):
@@ -143,7 +143,7 @@ def test_rows_are_independent(
 @dtypes
 @pytest.mark.parametrize("shape", [(0, 2, 3, 4), (2, 3, 0, 4), (2, 3, 4, 0)])
 def test_nothing(device: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Of empty tensors, the second and the third derivative are empty."""
+    """The second and third derivatives of empty tensors are empty."""
     inputs = [tf.zeros(shape, dtype) for _ in INPUTS]
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -186,7 +186,7 @@ def test_a_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> No
 def test_another_gradient_contributes_what_is_no_number(
     device: str, dtype: np.dtype
 ) -> None:
-    """The norm is 0 in the first channel, whose gradient is not."""
+    """The norm is 0 in the first channel, but the gradient is not."""
     ones = tf.ones([1, 1, 1, 2], dtype)
     x = tf.constant([[[[0, 1]]]], dtype)
     with tf.GradientTape() as tape:
@@ -197,7 +197,7 @@ def test_another_gradient_contributes_what_is_no_number(
 
 
 def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
-    """Where the norm's power is finite in float32, and its derivatives are not."""
+    """Where the norm's power is finite in float32, but its derivatives are not."""
     p = Params(1, 0, 1, 0.75)
 
     def third(dtype: tf.DType) -> list[np.ndarray]:
@@ -219,7 +219,7 @@ def test_a_zero_gradient_contributes_nothing_to_the_third_derivative() -> None:
     ("scale", "g_x"), [(1e-10, 0.0), (1e-10, 1e-5), (1e10, 1.0)], ids=case_id
 )
 def test_third_derivative_of_extreme_norms(scale: float, g_x: float) -> None:
-    """The norm is about 1e-20 or 1e20, and its square no number of float32."""
+    """The norm is about 1e-20 or 1e20, its square outside float32's normal range."""
     p = Params(1, 0, 1, 0.5)
 
     def third(dtype: tf.DType) -> np.ndarray:
@@ -251,7 +251,7 @@ def test_bad_shapes() -> None:
         for bad in (tf.ones([2, 3, 4]), tf.ones([1, 2, 3, 5]), tf.ones([])):
             inputs = [good] * 4
             inputs[index] = bad
-            # A first one of rank 4 says how the others must be.
+            # If the first one has rank 4, the others must have its shape.
             named = INPUTS[1] if index == 0 and bad.shape.rank == 4 else name
             with pytest.raises(tf.errors.InvalidArgumentError, match=named):
                 library.tflrn_lrn_grad_grad(*inputs)
@@ -281,7 +281,7 @@ def test_shape_function_merges_what_is_known() -> None:
 def test_a_special_value_stays_in_the_windows_of_the_third_derivative(
     device: str, rng: np.random.Generator, special: float
 ) -> None:
-    """Neither behind its windows nor at the other end of the row is it seen."""
+    """It affects neither channels past its windows nor the other end of the row."""
     inputs = operands(rng, 4, (1, 1, 1, 24))
     p = Params(2, 1.5, 0.5, 0.75)
 
@@ -297,7 +297,7 @@ def test_a_special_value_stays_in_the_windows_of_the_third_derivative(
         results = third()
         assert not np.isfinite([result[0] for result in results]).all()
         for got, expected in zip(results, clean, strict=True):
-            # The norms and products within 2, and the sums of what is made of them.
+            # It reaches norms and products within 2 channels, and their sums within 4.
             np.testing.assert_array_equal(got[5:], expected[5:])
         inputs[index] = tensor
 
@@ -331,8 +331,8 @@ def test_numerical_third_derivative(
 def assert_derivatives(
     theoretical: list[np.ndarray], numerical: list[np.ndarray]
 ) -> None:
-    """Central differences err by delta^2 / 6 = 2e-9 times a derivative two orders
-    higher, which here is below 1,000 times the largest first one."""
+    """Central differences err by delta^2 / 6 = 2e-9 times the derivative two orders
+    higher, which here is below 1,000 times the largest one that is checked."""
     for a, b in zip(theoretical, numerical, strict=True):
         assert np.abs(a - b).max() < 2e-6 * max(1, np.abs(a).max())
 
@@ -340,7 +340,7 @@ def assert_derivatives(
 def nested(
     function: Callable, x: tf.Tensor, directions: list[tf.Tensor]
 ) -> list[tf.Tensor]:
-    """The function, and its derivatives of each order along the directions."""
+    """The function and its derivatives of each order along the directions."""
 
     def order(n: int) -> tf.Tensor:
         if n == 0:
@@ -366,7 +366,7 @@ def test_nested_tapes_to_order_four(
 
 
 def test_order_four_in_every_mode(run: Callable, rng: np.random.Generator) -> None:
-    """A graph that knows no shape must not need one for a derivative."""
+    """Derivatives must not need a static shape: some graphs have none."""
     x, *directions = operands(rng, 5)
     (*_, expected) = nested(lambda x: composed_lrn(x), x, directions)
     got = run(
@@ -397,7 +397,7 @@ def map_fn(function: Callable, x: tf.Tensor) -> tf.Tensor:
 def test_in_control_flow(
     rng: np.random.Generator, control_flow: Callable, order: int
 ) -> None:
-    """Whose gradients see the tensors of another graph."""
+    """Gradients in control flow see the tensors of another graph."""
     x, *directions = operands(rng, 1 + order)
 
     def derivative(lrn: Callable) -> tf.Tensor:
@@ -427,7 +427,7 @@ def test_window_past_an_unknown_row(run: Callable, rng: np.random.Generator) -> 
 def test_output_image_of_its_own(
     device: str, rng: np.random.Generator, p: Params
 ) -> None:
-    """All second and third derivatives, where y has nothing to do with x."""
+    """All second and third derivatives, for a y unrelated to x."""
     u, dy, x, y, *weights = operands(rng, 7)
     results = []
     for lrn_grad in (
@@ -474,7 +474,7 @@ def test_a_zero_gradient_has_derivatives(device: str, rng: np.random.Generator) 
 def test_third_derivative_in_narrow_types(
     device: str, rng: np.random.Generator, dtype: np.dtype
 ) -> None:
-    """It is the float64 one, rounded as often as the type and float32 require."""
+    """It is the float64 one, up to the roundings of float32 and of the type."""
     inputs = [tf.cast(t, dtype) for t in operands(rng, 7)]
     ours, exact = [], []
     for kind, results in ((dtype, ours), (FLOAT64, exact)):
@@ -494,7 +494,7 @@ def test_third_derivative_in_narrow_types(
 
 @edges
 def test_wide_rows(device: str, rng: np.random.Generator, p: Params) -> None:
-    """More channels than the other tests have, since sums are doubled."""
+    """Longer rows than in the other tests: wide window sums are built by doubling."""
     x, *directions = operands(rng, 4, (1, 1, 1, 131))
     for radius in (p.depth_radius, 21, 64, 130):
         q = Params(radius, p.bias, p.alpha, p.beta)
@@ -508,7 +508,7 @@ def test_wide_rows(device: str, rng: np.random.Generator, p: Params) -> None:
 
 @pytest.fixture
 def no_slow_loop(caplog: pytest.LogCaptureFixture) -> None:
-    """Fails if TensorFlow could not vectorise an op, which it says in its log."""
+    """Fails if TensorFlow logs that it could not vectorise an op."""
     yield
     messages = [record.getMessage() for record in caplog.get_records("call")]
     assert not [message for message in messages if "while_loop" in message]
@@ -553,7 +553,7 @@ def test_hessians_in_a_graph(rng: np.random.Generator) -> None:
 
 
 def test_forward_accumulator(device: str, rng: np.random.Generator) -> None:
-    """Derivatives along v: of LRN, LRNGrad and LRNGradGrad."""
+    """Derivatives along v of LRN, LRNGrad and LRNGradGrad."""
     x, v, *directions = operands(rng, 5)
     for order in range(3):
         results = []
@@ -593,7 +593,7 @@ def test_derivatives_of_forward_derivatives(
 def test_vectorized_map(
     no_slow_loop: None, rng: np.random.Generator, dtype: np.dtype
 ) -> None:
-    """Each call has the bits that it has alone, for each of the three ops."""
+    """Each call gives the bits that it gives alone, for each of the three ops."""
     stacks = [tf.constant(values(rng, (5, 2, 1, 3, 9), dtype)) for _ in INPUTS]
     shared = stacks[1][0]
     functions = (
@@ -617,14 +617,14 @@ def test_vectorized_map_of_bad_rank() -> None:
 
 
 def test_vectorized_map_over_nothing() -> None:
-    """TensorFlow itself refuses to map over nothing; over empty images it does not."""
-    # Also over more of them than 32 bits count.
+    """TensorFlow itself refuses to map over nothing, but not over empty images."""
+    # The second has more of them than 32 bits can count.
     for shape in ((2, 0, 3, 4, 5), (2, 2**31, 3, 0, 5)):
         assert tf.vectorized_map(tlg.lrn, tf.ones(shape)).shape == shape
 
 
 def test_without_our_conversion(rng: np.random.Generator) -> None:
-    """A loop that is not vectorised gives the same."""
+    """A loop that is not vectorised gives the same Jacobian."""
     (x,) = operands(rng, 1, (2, 1, 2, 5))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)

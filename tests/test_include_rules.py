@@ -1,4 +1,4 @@
-"""Who may include whom, and that source files are found by folder, not by name."""
+"""What each folder may include; builds find sources by folder, not by name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SUFFIXES = {".h", ".cc", ".cu"}  # of "kernel.cu.cc" it is .cc
+SUFFIXES = {".h", ".cc", ".cu"}  # that of "kernel.cu.cc" is .cc
 
 STANDARD = r"<[a-z_]+>"  # <cmath>, but not <immintrin.h>
 CUDA = r"<(cuda|cooperative_groups|cub/|math_constants)[\w/.]*>"
 
-# For each folder of cc/ what it may include: the mathematics stays free of the
-# framework, the processor's and the GPU's code know nothing of each other, and
-# nothing depends on the two folders that meet the framework.
+# What each folder of cc/ may include: the mathematics does not use the framework, CPU
+# and GPU code do not use each other, and nothing depends on the two folders that use
+# the framework.
 ALLOWED = {
     "core": [STANDARD, r'"cc/core/'],
     "cpu": [STANDARD, r"<([a-z]*mmintrin|arm_neon|cpuid)\.h>", r'"cc/(core|cpu)/'],
@@ -35,7 +35,7 @@ ALLOWED = {
         r'"absl/',
     ],
 }
-# The C++ tests need no TensorFlow. One of them emulates a GPU, by fibers.
+# The C++ tests need no TensorFlow. One of them emulates a GPU with fibers.
 ALLOWED_IN_TESTS = [
     STANDARD,
     r'["<]g(test|mock)/',
@@ -61,7 +61,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def includes(path: Path) -> list[str]:
-    """What a file includes, with its brackets or quotes."""
+    """What a file includes, with brackets or quotes."""
     text = path.read_text()
     return re.findall(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+"|\w+)', text, re.MULTILINE)
 
@@ -117,7 +117,7 @@ def test_the_rules_refuse_what_they_should(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ALLOWED)
 def test_header_guards_name_their_path(folder: str) -> None:
-    """Of all headers but those that are included several times by intent (-inl.h)."""
+    """All headers except -inl.h, which are meant to be included several times."""
     for path in sources(ROOT / "cc" / folder):
         if path.suffix == ".h" and not path.name.endswith("-inl.h"):
             name = re.sub(r"\W", "_", str(path.relative_to(ROOT))).upper()
@@ -125,8 +125,8 @@ def test_header_guards_name_their_path(folder: str) -> None:
 
 
 def test_builds_find_the_sources_by_folder() -> None:
-    """Both builds take what is there: a list of files would be a second place that
-    knows them, and could differ from the other build's."""
+    """Both builds take the files that exist: a list would need maintenance, and could
+    differ from the other build's."""
     names = [re.escape(p.name) for p in sources(ROOT / "cc") if p.suffix != ".h"]
     pattern = re.compile(rf"\b({'|'.join(names)})\b")
     places = [ROOT, ROOT / "cc", ROOT / "tensorflow_lrn_grad", ROOT / "build_tools"]

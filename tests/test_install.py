@@ -1,7 +1,7 @@
 """The installed distribution: its files, its metadata, and the library's symbols.
 
-How it gets there (a wheel in a second environment, `pip install -e`, a missing
-compiler and so on) takes minutes to check: tools/check_install.py does.
+The ways to install it (a wheel in a second environment, `pip install -e`, a missing
+compiler and so on) take minutes to check: tools/check_install.py does that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def distribution() -> importlib.metadata.Distribution:
     for found in importlib.metadata.distributions(name="tensorflow-lrn-grad"):
-        # Not the metadata that a build leaves in the source folder.
+        # Skips the metadata that a build leaves in the source folder.
         if found.read_text("WHEEL"):
             return found
     pytest.skip("the package was not installed by pip")
@@ -72,7 +72,7 @@ def test_wheel_serves_every_python(
 ) -> None:
     wheel = distribution.read_text("WHEEL") or ""
     if _is_editable(distribution):
-        pytest.skip("installed by pip install -e, whose wheel is never passed on")
+        pytest.skip("installed by pip install -e, whose wheel is never distributed")
     assert re.search(r"^Tag: py3-none-(many)?linux\w+$", wheel, re.MULTILINE)
     assert "Root-Is-Purelib: false" in wheel
 
@@ -81,7 +81,7 @@ def test_wheel_holds_the_package_and_nothing_else(
     distribution: importlib.metadata.Distribution,
 ) -> None:
     if _is_editable(distribution):
-        pytest.skip("installed by pip install -e: the files are the source folder's")
+        pytest.skip("installed by pip install -e: the files are in the source folder")
     files = {str(file) for file in distribution.files or []}
     package = {name for name in files if name.startswith("tensorflow_lrn_grad/")}
     rest = {name.partition("/")[0] for name in files - package}
@@ -102,9 +102,9 @@ def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
 
 
 def _dynamic_symbols(which: str) -> set[str]:
-    """Names in the library, without versions; which: nm's option."""
+    """The library's symbol names without versions; `which` is an option of nm."""
     if shutil.which("nm") is None:
-        pytest.skip("no nm (binutils) here")
+        pytest.skip("nm (binutils) is not installed")
     symbols = subprocess.run(
         ["nm", "--dynamic", which, str(LIBRARY)],
         capture_output=True,
@@ -115,7 +115,7 @@ def _dynamic_symbols(which: str) -> set[str]:
 
 
 def test_library_has_its_own_cuda_runtime() -> None:
-    """And not that of TensorFlow, which is of another version."""
+    """And does not use TensorFlow's, which is another version."""
     if not tlg.build_info()["cuda_archs"]:
         pytest.skip("the library was built without CUDA")
     needed = _dynamic_symbols("--undefined-only")
@@ -227,7 +227,7 @@ def test_available_memory(
 
 @pytest.fixture
 def ccache(tmp_path: Path) -> str:
-    """One that launches nothing."""
+    """A ccache that launches nothing."""
     launcher = tmp_path / "ccache"
     launcher.write_text("#!/bin/sh\nexit 1\n")
     launcher.chmod(0o755)
@@ -279,7 +279,7 @@ def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
 
 @pytest.fixture
 def nvcc(tmp_path: Path) -> Path:
-    """One that compiles all, and writes its arguments to `arguments` beside it."""
+    """An nvcc that accepts anything, and logs its arguments to a file beside it."""
     nvcc = tmp_path / "nvcc"
     nvcc.write_text(
         "#!/bin/sh\n"
@@ -306,7 +306,7 @@ def nvcc(tmp_path: Path) -> Path:
 def test_the_newest_architecture_is_the_last(
     nvcc: Path, wanted: str, built_for: str
 ) -> None:
-    """PTX of it is what later GPUs run. By default, all that nvcc and we know."""
+    """Later GPUs run its PTX. The default is all that both nvcc and we know."""
     variables = {"TFLRN_CUDA": "1", "NVCC": str(nvcc), "TFLRN_CUDA_ARCHS": wanted}
     run = _build_tools(FIND_CUDA, **variables)
     assert run.stdout.endswith(f" {nvcc}, for {built_for}\n"), run.stderr
@@ -354,7 +354,7 @@ print(json.dumps(flags("1.0", tensorflow, cuda)))
     assert f'-DTFLRN_CUDA_ARCHS="{",".join(archs)}"' in flags["cxx"]
     assert "-DTFLRN_WITH_XLA=0" in flags["cxx"]
     targets = [flag for flag in flags["nvcc"] if flag.startswith("-gencode=")]
-    # PTX of the newest, too.
+    # And PTX for the newest.
     assert targets == [
         f"-gencode=arch=compute_{arch},code={code}_{arch}"
         for arch, code in [*((arch, "sm") for arch in archs), ("90", "compute")]
@@ -369,7 +369,7 @@ print(json.dumps(flags("1.0", tensorflow, cuda)))
 
 
 def test_nvcc_may_have_a_launcher_and_options(tmp_path: Path, ccache: str) -> None:
-    """Which is not asked what nvcc knows."""
+    """The launcher is not used to ask nvcc what it knows."""
     nvcc = tmp_path / "nvcc"
     nvcc.write_text("#!/bin/sh\n[ $1 = -v ] && echo compute_90\n")
     nvcc.chmod(0o755)
@@ -396,13 +396,13 @@ def test_a_build_asks_for_tensorflow_only_where_there_is_none(there: bool) -> No
     newest = _build_tools("from build_tools.tensorflow_config import *; print(NEWEST)")
     wanted = [] if there else [f"tensorflow=={newest.stdout.strip()}.*"]
     assert run.stdout == f"{wanted} {wanted}\n", run.stderr
-    # What else is missing is said before it is downloaded.
+    # Anything else that is missing is reported before TensorFlow is downloaded.
     run = _build_tools(code, TFLRN_CUDA="0", CXX="/nonexistent/g++")
     assert run.stderr.startswith("error: there is no /nonexistent/g++ here")
 
 
 def test_what_pip_hides_is_found(tmp_path: Path) -> None:
-    """As its isolation does, which takes the folders of packages off the path."""
+    """pip's build isolation takes the folders of packages off the path."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]"
     )
@@ -488,16 +488,16 @@ def test_tensorflow_that_is_too_old(
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
     assert f"TensorFlow {version}" in run.stderr
-    # The one that is new enough lacks the library, in this folder.
+    # A fake one that is new enough fails later: it has no library.
     assert ("is too old" in run.stderr) == too_old
     assert ("has no libtensorflow_framework" in run.stderr) != too_old
 
 
-# The build backend, with a compiler and a TensorFlow that only look like those --------
+# The build backend, with a fake compiler and a fake TensorFlow ------------------------
 
 
 class Project:
-    """A copy of the source, and what builds it in seconds."""
+    """A copy of the source, with fakes that build it in seconds."""
 
     def __init__(self, folder: Path) -> None:
         if importlib.util.find_spec("setuptools") is None:
@@ -512,7 +512,7 @@ class Project:
             shutil.copy(ROOT / name, self.root)
         shutil.copy(ROOT / "setup.py", self.root)
         self.built.mkdir()
-        # It writes what -o names.
+        # It writes the file that -o names.
         compiler = folder / "c++"
         compiler.write_text(
             """#!/bin/sh
@@ -537,7 +537,7 @@ class Project:
         }
 
     def run(self, hook: str, settings: dict | None = None, before: str = "") -> str:
-        """Calls one of the build backend's hooks; what it printed, also if it fails."""
+        """Calls a hook of the build backend; returns its output, even if it fails."""
         code = f"{before}\nfrom build_tools import build_backend as b\n"
         code += f"b.{hook}({str(self.built)!r}, {settings!r})"
         run = _build_tools(code, self.root, **self.variables)
@@ -549,11 +549,11 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-# The superuser writes where nobody may, until it gives this up: CAP_DAC_OVERRIDE.
+# The superuser may write to read-only folders until it drops CAP_DAC_OVERRIDE.
 BY_THE_RULES = """
 import ctypes, os, sys
 if "by_the_rules" not in os.environ:
-    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, for what is run next
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, effective at exec
     os.environ["by_the_rules"] = "1"
     os.execv(sys.executable, sys.orig_argv)
 if os.access(".", os.W_OK):
@@ -570,10 +570,10 @@ def test_a_source_folder_may_be_read_only(project: Project) -> None:
     _make_read_only(project.root)
     printed = project.run("build_wheel", before=BY_THE_RULES)
     if "can be written" in printed:
-        pytest.skip("this user can write into every folder")
+        pytest.skip("this user can write to read-only folders")
     (wheel,) = project.built.glob("*.whl")
     assert "tensorflow_lrn_grad/_lrn_ops.so" in zipfile.ZipFile(wheel).namelist()
-    # Before minutes of compiling.
+    # It fails early, not after minutes of compiling.
     printed = project.run("build_editable", before=BY_THE_RULES)
     assert "which cannot be written: leave out --editable (-e)" in printed
     assert "linked" not in printed

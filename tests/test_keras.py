@@ -36,7 +36,7 @@ def test_defaults_are_the_ops() -> None:
 
 
 def test_default_data_format_is_keras_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one at construction, for good."""
+    """It is read once, at construction."""
     before = LocalResponseNormalization()
     monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
     after = LocalResponseNormalization(data_format=None)
@@ -48,8 +48,8 @@ def test_default_data_format_is_keras_s(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_construction_does_not_start_tensorflow(child: Callable) -> None:
-    """Devices and distribution strategies can be configured after it, and a graph
-    gets no ops of it."""
+    """Devices and distribution strategies can be configured afterwards, and no op is
+    added to a graph."""
     result = child("""
         import tensorflow as tf
         from tensorflow_lrn_grad.keras import LocalResponseNormalization
@@ -92,7 +92,7 @@ def test_empty(shape: tuple[int, ...]) -> None:
 @RANKS
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:
-    """What is known stays known, and the rest may be anything, compiled or not."""
+    """Known dimensions stay known; the others may be anything, compiled or not."""
     symbolic = keras.Input((*[None] * (len(shape) - 2), 7))
     y = layer(data_format=data_format)(symbolic)
     assert y.shape == symbolic.shape
@@ -114,7 +114,7 @@ def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:
 @RANKS
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_static_shapes(shape: tuple[int, ...], data_format: str) -> None:
-    """What a graph knows of the input, it knows of the output."""
+    """A graph knows as much of the output's shape as of the input's."""
     known = (None, *shape[1:-1], None)
     norm = layer(data_format=data_format)
     assert norm.compute_output_shape(known) == known
@@ -124,7 +124,7 @@ def test_static_shapes(shape: tuple[int, ...], data_format: str) -> None:
 
 
 def test_in_a_wrapper() -> None:
-    """Which asks the layer for the shape of its output."""
+    """The wrapper asks the layer for the shape of its output."""
     wrapped = keras.layers.TimeDistributed(layer())
     assert wrapped.compute_output_shape((2, 4, 5, 7)) == (2, 4, 5, 7)
     x = tf.random.stateless_normal((2, 4, 5, 7), (1, 2))
@@ -134,7 +134,7 @@ def test_in_a_wrapper() -> None:
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_too_few_dimensions(shape: tuple[int, ...], data_format: str) -> None:
-    """In the first call and in any other."""
+    """In the first call and in later ones."""
     norm = layer(data_format=data_format)
     for _ in range(2):
         with pytest.raises(ValueError, match=r"two or more dimensions.*shape"):
@@ -177,19 +177,19 @@ def test_more_rows_than_32_bits_count() -> None:
 
 
 def test_masks_are_handed_on() -> None:
-    """What a mask leaves out is left out by the layers behind it."""
+    """Later layers ignore what a mask hides."""
     x = np.arange(1, 57, dtype=FLOAT32).reshape(2, 4, 7)
     x[:, 2:] = 0
     model = keras.Sequential(
         [keras.layers.Masking(), layer(), keras.layers.GlobalAveragePooling1D()]
     )
-    # Each of the two steps that are there counts a half, not a fourth.
+    # Each of the two unmasked steps counts a half, not a fourth.
     expected = layer()(x).numpy().sum(axis=1) / 2
     np.testing.assert_allclose(model(x), expected, rtol=1e-6)
 
 
 def test_symbolic_types() -> None:
-    """Those that the layer will have when it is called."""
+    """They are the types that a call of the layer gives."""
     symbolic = keras.Input((3, 7), dtype="float64")
     assert layer()(symbolic).dtype == "float32"
     same = layer(autocast=False)(symbolic)
@@ -202,7 +202,7 @@ def test_symbolic_types() -> None:
 
 @pytest.mark.parametrize("policy", ["float16", "mixed_bfloat16", "float64"])
 def test_output_spec_has_the_compute_type(policy: str) -> None:
-    """As that of Keras's own layers, also where no call has cast the input."""
+    """As with Keras's own layers, even if no call has cast the input."""
     symbolic = keras.KerasTensor((2, 3, 7), "float32")
     keras_s = keras.layers.ReLU(dtype=policy).compute_output_spec(symbolic)
     assert layer(dtype=policy).compute_output_spec(symbolic).dtype == keras_s.dtype
@@ -210,7 +210,7 @@ def test_output_spec_has_the_compute_type(policy: str) -> None:
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_sparse_and_ragged(autocast: bool) -> None:
-    """They are refused by a message that does not show them."""
+    """They are rejected with a message that does not print them."""
     dense = tf.ones((2, 3, 7), tf.float32 if autocast else tf.float16)
     inputs = {
         "sparse": [tf.sparse.from_dense(dense), keras.Input((3, 7), sparse=True)],
@@ -291,7 +291,7 @@ def test_config_round_trip() -> None:
     copy = keras.layers.deserialize(keras.layers.serialize(original))
     assert type(copy) is LocalResponseNormalization
     assert copy.get_config() == original.get_config()
-    # NumPy's numbers do not go into JSON.
+    # NumPy's numbers cannot be written to JSON.
     numbers = np.int64(2), np.float32(1), np.float64(2), np.float32(0.75)
     config = LocalResponseNormalization(*numbers).get_config()
     types = [type(config[name]) for name in ("depth_radius", "bias", "alpha", "beta")]
@@ -362,7 +362,7 @@ FIT = """
 
 
 @pytest.mark.skipif(not tlg.build_info()["xla"], reason="built without XLA")
-# Keras takes "auto", its default, for False where there are only CPUs: it is told of
+# Keras treats "auto", its default, as False where there are only CPUs: it is told of
 # another device, or runs on one.
 @pytest.mark.parametrize(
     "jit_compile, other_device",
@@ -385,7 +385,7 @@ def test_fit_is_compiled_by_xla(
     child: Callable,
     tmp_path: Path,
 ) -> None:
-    """The programs that XLA compiled show the calls, in the type of the policy."""
+    """The programs that XLA compiled contain the calls, in the type of the policy."""
     if jit_compile == "auto" and not other_device:
         request.getfixturevalue("gpu")
     dump = tmp_path / "dump"
@@ -410,12 +410,12 @@ def test_fit_is_compiled_by_xla(
 def test_auto_asks_for_xla_only_where_there_are_kernels(
     xla: bool, gpu_error: str, gpus: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One layer that is marked as unfit turns "auto" into False."""
+    """One layer that does not support JIT compilation turns "auto" into False."""
     keras_module, stock = "tensorflow_lrn_grad.keras", "tensorflow_lrn_grad.stock"
     monkeypatch.setattr(f"{keras_module}.build_info", lambda: {"xla": xla})
     library = types.SimpleNamespace(tflrn_gpu_error=gpu_error.encode)
     monkeypatch.setattr(f"{stock}.native", library)
-    # There are always others.
+    # There is always a CPU.
     devices = {(): ["CPU:0", *gpus], ("GPU",): gpus}
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda *kind: devices[kind])
     fit = xla and not (gpus and gpu_error)
@@ -429,7 +429,7 @@ def test_other_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_that_module_imports_keras() -> None:
-    """The package's other modules work where there is no Keras."""
+    """The package's other modules work without Keras."""
     folder = Path(tlg.__file__).parent
     pattern = re.compile(r"^\s*(import|from) keras\b", re.MULTILINE)
     importing = {p.name for p in folder.glob("*.py") if pattern.search(p.read_text())}

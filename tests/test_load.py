@@ -1,7 +1,7 @@
-"""What the loader finds, and what it says where it finds nothing that fits.
+"""What the loader finds, and what it says when nothing fits.
 
-The messages are provoked with folders that only look like the package, its
-library and TensorFlow, in a Python that sees no other packages.
+The messages are provoked with a copy of the package, a fake library and a fake
+TensorFlow, in a Python that sees no other packages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load_op_library(path):
 
 
 class World:
-    """A folder on Python's path, and what a Python that sees only it imports."""
+    """A folder of packages, and what a Python that sees no others imports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class World:
         return library
 
     def add_installed(self, tensorflow: str, version: str = tlg.__version__) -> Path:
-        """A second folder, behind the first, into which pip has installed."""
+        """A second folder, later on the path, as if pip had installed into it."""
         site = self.folder / "site-packages"
         metadata = site / f"tensorflow_lrn_grad-{version}.dist-info" / "METADATA"
         metadata.parent.mkdir(parents=True)
@@ -72,7 +72,7 @@ class World:
         return self.add_library(tensorflow, version, site / "tensorflow_lrn_grad")
 
     def import_error(self, before: str = "", kind: str = "ImportError") -> str:
-        """The message of the error; the test fails where there is no such one."""
+        """The message of the import's error; fails if there is none of this kind."""
         code = f"{before}\nimport tensorflow_lrn_grad"
         run = subprocess.run(
             [sys.executable, "-S", "-c", code],
@@ -134,7 +134,7 @@ def test_tensorflow_of_another_minor(world: World) -> None:
     assert (
         "python -m pip install --force-reinstall --no-deps --no-cache-dir ." in message
     )
-    # Where pip was given the name of a source distribution, this is how it came here.
+    # This is the cause if pip was given the name of a source distribution.
     assert "pip may take the wheel that it built before" in message
 
 
@@ -149,7 +149,7 @@ def test_tensorflow_of_the_same_minor_is_tried(world: World, here: str) -> None:
     world.add_tensorflow(here)
     library = world.add_library("2.21.0")
     message = world.import_error()
-    # The words are the loader's, the symbol TensorFlow's.
+    # The loader's words, around the symbol that TensorFlow reports.
     assert f"{library}, built for TensorFlow 2.21.0, does not load" in message
     assert f"TensorFlow {here} (" in message
     assert "undefined symbol" in message
@@ -182,7 +182,7 @@ def test_half_of_a_build_is_none(world: World, left: str) -> None:
 
 
 def test_library_is_looked_for_beside_links_to_the_source(world: World) -> None:
-    """Bazel makes a folder of links to the source, and the library there."""
+    """Bazel makes a folder of links to the source, and builds the library there."""
     world.add_tensorflow("2.21.0")
     source = world.folder / "source"
     world.package.rename(source)
@@ -313,7 +313,7 @@ def test_loading_again_by_way_of_a_link_is_harmless(
 
 
 def test_unknown_cpu_target(child: Callable) -> None:
-    """The error offers what the processor runs, which need not be all there is."""
+    """The error offers only the targets that this processor can run."""
     run = child("import tensorflow_lrn_grad", TFLRN_CPU_TARGET="abacus")
     message = run.stderr.strip().splitlines()[-1]
     start, _, offered = message.rpartition("; choose one of: ")

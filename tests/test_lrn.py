@@ -24,7 +24,7 @@ def test_oracle(
 ) -> None:
     x = values(rng, shape_for(channels), dtype)
     y = tlg.lrn(x, **p.attributes()).numpy()
-    # With a negative alpha some norms are cancellation; others have one sign.
+    # With a negative alpha, some norms cancel; otherwise all terms have one sign.
     assert_lrn(y, x, p, least_compared=0.9 if p.alpha < 0 else 1)
 
 
@@ -115,7 +115,7 @@ def test_unusual_powers(device: str, rng: np.random.Generator, beta: float) -> N
 def test_radius_past_the_row(
     device: str, rng: np.random.Generator, radius: int
 ) -> None:
-    """Any radius of channels - 1 or more is the same, up to the largest int64."""
+    """All radii of channels - 1 or more give the same, up to the largest int64."""
     x = values(rng, (2, 1, 3, 6), FLOAT32)
     np.testing.assert_array_equal(
         tlg.lrn(x, depth_radius=radius), tlg.lrn(x, depth_radius=5)

@@ -32,10 +32,10 @@ def test_oracle(
     channels: int,
     p: Params,
 ) -> None:
-    """output_image is unrelated to input_image here: it is taken as it is given."""
+    """output_image is unrelated to input_image here: it is used as given."""
     dy, x, y = (values(rng, shape_for(channels), dtype) for _ in range(3))
     dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    # With a negative alpha some norms are cancellation; others have one sign.
+    # With a negative alpha, some norms cancel; otherwise all terms have one sign.
     assert_lrn_grad(dx, dy, x, y, p, least_compared=0.9 if p.alpha < 0 else 1)
 
 
@@ -80,7 +80,7 @@ def test_attributes_by_position(rng: np.random.Generator) -> None:
 def test_arrays_take_the_type_of_tensors(
     place: int, of_tensor: Callable, tensor_dtype: np.dtype, dtype: type
 ) -> None:
-    """Wherever they stand, as with the stock op."""
+    """In any position, as with the stock op."""
     ones = np.ones((1, 1, 2, 5))
     tensor = of_tensor(ones.astype(tensor_dtype))
     inputs = [tensor] * 3
@@ -105,7 +105,7 @@ def test_arrays_take_the_type_of_a_keras_variable() -> None:
 
 
 def test_arrays_take_the_type_of_what_makes_itself_a_tensor() -> None:
-    """By TensorFlow's protocol, that is: it is no tensor, and its type is fixed."""
+    """By TensorFlow's protocol: it is not a tensor, but its type is fixed."""
 
     class Image:
         dtype = tf.float32
@@ -119,7 +119,7 @@ def test_arrays_take_the_type_of_what_makes_itself_a_tensor() -> None:
 
 
 def test_arrays_take_the_type_of_a_reference() -> None:
-    """Variables of TensorFlow 1 have types of their own."""
+    """TensorFlow 1 variables have reference types of their own."""
     ones = np.ones((1, 1, 2, 5))
     with tf.Graph().as_default():
         variable = tf.compat.v1.Variable(ones.astype(FLOAT32), use_resource=False)
@@ -159,7 +159,7 @@ def test_unusual_powers(device: str, rng: np.random.Generator, beta: float) -> N
 def test_radius_past_the_row(
     device: str, rng: np.random.Generator, radius: int
 ) -> None:
-    """Any radius of channels - 1 or more is the same, up to the largest int64."""
+    """All radii of channels - 1 or more give the same, up to the largest int64."""
     dy, x, y = (values(rng, (2, 1, 3, 6), FLOAT32) for _ in range(3))
     np.testing.assert_array_equal(
         tlg.lrn_grad(dy, x, y, depth_radius=radius),
@@ -168,7 +168,7 @@ def test_radius_past_the_row(
 
 
 def test_large_values_leave_their_neighbours_alone(device: str) -> None:
-    """A window sum that adds and later subtracts 1e12 has lost the 1 beside it."""
+    """A window sum that adds and later subtracts 1e12 loses the 1 beside it."""
     p = Params(2, 0, 1, 0.5)
     x = np.ones((1, 1, 4, 200), np.float32)
     x[..., 20::40] = 1e6
@@ -185,8 +185,8 @@ def test_large_values_leave_their_neighbours_alone(device: str) -> None:
 def test_half_is_rounded_once(
     device: str, rng: np.random.Generator, beta: float
 ) -> None:
-    """The allowed error leaves one half nearly everywhere: computed in float64 and
-    rounded, the results are the same but for a few that lie near a boundary."""
+    """The allowed error leaves one half nearly everywhere: float64 results rounded to
+    half are the same, except for a few near a rounding boundary."""
     p = Params(5, 2, 1e-4, beta)
     dy, x, y = (rng.normal(size=(8, 8, 8, 64)).astype(HALF) for _ in range(3))
     got = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()

@@ -10,8 +10,8 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "models.py"
 
 
 def test_saved_models_are_the_same_accelerated(child: Callable, tmp_path: Path) -> None:
-    """The benchmark, with few channels: it compares what the processes compute, and
-    fails by itself where they disagree."""
+    """The benchmark, with few channels: it compares the results of its processes, and
+    fails if they disagree."""
     result = child(
         """
         import os, runpy, sys
@@ -28,7 +28,7 @@ def test_saved_models_are_the_same_accelerated(child: Callable, tmp_path: Path) 
     for model in report["models"]:
         # Two layers, each forward and backward, and TensorFlow's own ops.
         assert model["lrn_ops"] == ["LRN", "LRN", "LRNGrad", "LRNGrad"]
-        # That logits differ at all shows that other kernels made them.
+        # That logits differ at all shows that other kernels computed them.
         assert 0 < model["logits_difference"] < 1e-4
         assert model["losses_difference"] < 1e-4
         assert model["build"]["accelerated"]

@@ -22,7 +22,7 @@ def attributes(op: str) -> dict:
 
 @pytest.mark.parametrize("op", OPS)
 def test_defaults(op: str) -> None:
-    """They are TensorFlow's, in the op as in the function that calls it."""
+    """They are TensorFlow's, both in the op and in the function that calls it."""
     declared = attributes(op)
     parameters = inspect.signature(OPS[op]).parameters
     stock = attributes(op.removeprefix("TFLRN>"))
@@ -59,7 +59,7 @@ def test_advertised_types_have_kernels(op: str) -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_autograph_leaves_the_functions_alone(op: str) -> None:
-    """It marks what it has converted by an asterisk."""
+    """AutoGraph marks what it has converted with an asterisk."""
     function = OPS[op]
     inputs = [tf.ones([1, 1, 1, 3])] * len(op_def_registry.get(op).input_arg)
     with pytest.raises(ValueError, match="depth_radius") as caught:

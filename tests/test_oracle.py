@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     p, x = Params(1, 1, 1, 1), row(1, 2, 3)
     y = lrn(x, p)
     np.testing.assert_allclose(y, row(1 / 6, 2 / 15, 3 / 14), rtol=1e-15)
-    # dy is 1 in the middle only, whose y / N is 2 / 15^2.
+    # dy is 1 in the middle only, where y / N is 2 / 15^2.
     dx = lrn_grad(row(0, 1, 0), x, y, p)
     term = 2 / 225
     expected = row(-2 * term, 1 / 15 - 4 * term, -6 * term)
@@ -67,7 +67,7 @@ def test_derivatives(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("dtype", [HALF, BFLOAT16])
 def test_one_rounding_is_demanded(dtype: np.dtype) -> None:
-    """The neighbours of the nearest value are refused, unless it is nearly a tie."""
+    """The neighbours of the nearest value are rejected, except near a tie."""
     exact = row(1 / 3, 1000.1, -1e-3)
     error = 1e-6 * np.abs(exact)
     nearest = exact.astype(np.float32).astype(dtype)
@@ -76,7 +76,7 @@ def test_one_rounding_is_demanded(dtype: np.dtype) -> None:
         neighbour = (nearest.view(np.int16) + np.int16(off)).view(dtype)
         with pytest.raises(AssertionError, match="3 of 3 elements are wrong"):
             assert_close(neighbour, exact, error)
-    # Between two values, both are right.
+    # Halfway between two values, both are right.
     step = float(ml_dtypes.finfo(dtype).eps)
     for value in (1.0, 1.0 + step):
         assert_close(row(value, dtype=dtype), row(1 + step / 2), row(1e-6))
@@ -94,7 +94,7 @@ def test_classes_are_demanded() -> None:
 
 
 def test_nothing_is_demanded_of_cancellation() -> None:
-    """A norm of 1 - 1: whether its rounding error leaves it positive is chance."""
+    """A norm of 1 - 1: whether rounding leaves it positive is chance."""
     p = Params(0, 1, -1, 0.5)
     error = lrn_error(row(1 - 2**-24, 0.5), p, FLOAT32)
     assert np.isinf(error).tolist() == [[[[True, False]]]]

@@ -1,7 +1,7 @@
-"""What holds for any input, by Hypothesis.
+"""Properties of any input, tested with Hypothesis.
 
-Laws that are exact in floating-point arithmetic are tested bit for bit; the others
-within the errors of the oracle.
+Laws that are exact in floating-point arithmetic are tested bit for bit, the others
+within the oracle's error bounds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from oracle import (
 
 import tensorflow_lrn_grad as tlg
 
-# The same examples in every run; no example is slow, but the first traces TensorFlow.
+# The same examples in every run. Only the first is slow: it initializes TensorFlow.
 settings.register_profile(
     "tlg",
     max_examples=200,
@@ -59,8 +59,8 @@ params = st.builds(
 def draw(
     seed: int, count: int, rows: int, channels: int, dtype: np.dtype = FLOAT64
 ) -> list[np.ndarray]:
-    """Normal numbers; Hypothesis draws their seed, since it would take long to draw
-    and to shrink thousands of numbers one by one."""
+    """Normal numbers. Hypothesis draws only their seed: to draw and shrink thousands of
+    numbers one by one would take long."""
     rng = np.random.default_rng(seed)
     shape = (count, rows, 1, 1, channels)
     return list(rng.normal(size=shape).astype(dtype))
@@ -77,7 +77,7 @@ def forward(x: np.ndarray, p: Params) -> np.ndarray:
 def grad_grad(*arrays: np.ndarray, p: Params) -> list[np.ndarray]:
     """LRNGradGrad of u, dy, x and y."""
     op = tlg._load.library.tflrn_lrn_grad_grad
-    # The op's own wrapper would take NumPy's float64 as float32.
+    # TensorFlow's wrapper of the op would take NumPy's float64 as float32.
     results = op(*map(tf.constant, arrays), **p.attributes())
     return [result.numpy() for result in results]
 
@@ -155,7 +155,7 @@ def test_alpha_zero_is_a_factor(seed: int, rows: int, channels: int, p: Params) 
     p = Params(p.depth_radius, p.bias, 0, p.beta)
     dy, x, y = draw(seed, 3, rows, channels)
     factor = np.power(np.float64(p.bias), -np.float64(np.float32(p.beta)))
-    # A power and two products: 8 eps of the result, as of any sum of no terms.
+    # A power and two products: 8 eps of the result, the oracle's bound for no summands.
     np.testing.assert_allclose(grad(dy, x, y, p), dy * factor, rtol=8 * 2**-52)
     np.testing.assert_allclose(forward(x, p), x * factor, rtol=8 * 2**-52)
 
@@ -164,7 +164,7 @@ def test_alpha_zero_is_a_factor(seed: int, rows: int, channels: int, p: Params) 
 def test_scale_by_a_power_of_two(
     seed: int, rows: int, channels: int, p: Params, exponent: int
 ) -> None:
-    """x 2^e with alpha 4^-e leaves the norms alone. All of this is exact."""
+    """Scaling x by 2^e and alpha by 4^-e keeps the norms. All of this is exact."""
     assume(p.alpha == 0 or p.alpha > 1e-20)  # float32 keeps all its bits
     dy, x, y = draw(seed, 3, rows, channels)
     scale = 2.0**exponent
@@ -180,8 +180,8 @@ def test_linear_in_the_gradient(seed: int, rows: int, channels: int, p: Params) 
     a, b, x, y = draw(seed, 4, rows, channels)
     total = grad(a + b, x, y, p)
     errors = [lrn_grad_error(dy, x, y, p, FLOAT64) for dy in (a, b, a + b)]
-    # a + b and the sum of the results are rounded, too: at most one eps of the
-    # magnitudes, of which the error holds nine or more.
+    # a + b and the sum of the results are rounded, too: by at most one eps of the
+    # magnitudes. The error bound is at least nine of these.
     error = sum(errors) + errors[2] / 9
     assert_close(total, grad(a, x, y, p) + grad(b, x, y, p), error)
 
@@ -190,9 +190,9 @@ def test_linear_in_the_gradient(seed: int, rows: int, channels: int, p: Params) 
 def test_adjoint_of_the_derivative(
     seed: int, rows: int, channels: int, p: Params
 ) -> None:
-    """<u, J v> = <J^T u, v>, J^T being LRNGrad at LRN's own output.
+    """<u, J v> = <J^T u, v>, where J^T is LRNGrad at LRN's own output.
 
-    J v is the derivative of LRNGrad by its gradient, from the oracle.
+    J v is the derivative of LRNGrad with respect to dy, from the oracle.
     """
     u, v, x = draw(seed, 3, rows, channels)
     y = forward(x, p)
@@ -209,8 +209,8 @@ def test_adjoint_of_the_derivative(
 def test_second_gradient_is_the_adjoint_of_the_first(
     seed: int, rows: int, channels: int, p: Params
 ) -> None:
-    """LRNGrad is linear in dy, and but for a constant in y: both as one operator J,
-    <u, J v> = <J^T u, v>, J^T being LRNGradGrad's output for that input."""
+    """LRNGrad is linear in dy, and affine in y. For the linear part J of each,
+    <u, J v> = <J^T u, v>, where J^T u is LRNGradGrad's output for that input."""
     u, v, dy, x, y = draw(seed, 5, rows, channels)
     d_dy, _, d_y = grad_grad(u, dy, x, y, p=p)
     d_dy_error, _, d_y_error = lrn_grad_grad_error(u, dy, x, y, p, FLOAT64)
@@ -255,8 +255,8 @@ def test_stock_agreement_in_classes(
 ) -> None:
     """NaN and infinity are where the stock gradient has them.
 
-    Where a whole window has no gradient the stock op does not look at x, but ours
-    multiplies it by a sum of zeros, as the formula does: NaN, if x is not finite.
+    Where dy is zero in a whole window, the stock op ignores x. Ours multiplies it by
+    a sum of zeros, as the formula does: NaN, if x is not finite.
     """
     dy, x, y = rows
     p = Params(radius, bias, 1, beta)
@@ -283,7 +283,7 @@ def test_stock_agreement_in_classes(
 def test_stock_agreement_in_classes_of_lrn(
     rows: tuple, radius: int, bias: float, beta: float
 ) -> None:
-    """Of finite numbers: others the stock op spreads over the row."""
+    """For finite inputs only: the stock op spreads others over the row."""
     x, _, _ = rows
     p = Params(radius, bias, 1, beta)
     stock = tf.nn.lrn(x, **p.attributes()).numpy()
@@ -292,7 +292,7 @@ def test_stock_agreement_in_classes_of_lrn(
 
 @pytest.mark.parametrize("wrong", ["alpha", "beta", "bias", "depth_radius"])
 def test_the_oracle_notices_a_wrong_parameter(wrong: str) -> None:
-    """These tests can fail: 1 % on a parameter is seen in every type."""
+    """These tests can fail: they detect 1 % more of a parameter, in every type."""
     for dtype in DTYPES:
         dy, x, y = draw(1, 3, 4, 40, dtype)
         p = Params(2, 1, 1, 0.75)

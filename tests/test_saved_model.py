@@ -1,4 +1,4 @@
-"""Graphs that are saved in one process and run in another."""
+"""Graphs saved in one process and run in another."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOAD = """
     data = np.load(sys.argv[2])
     image = tf.constant(data["x"])
     results = model.gradient(image, data["dy"])
-    # The gradient of a loaded function is made in this process.
+    # The gradient of a loaded function is built in this process.
     with tf.GradientTape() as tape:
         tape.watch(image)
         y = model.forward(image)
@@ -109,7 +109,7 @@ THIRD_DERIVATIVE = """
 
 
 def test_a_saved_derivative_has_derivatives(child: Callable, tmp_path: Path) -> None:
-    """Which custom gradients, of which TensorFlow saves one order, would not."""
+    """Custom gradients would not do: TensorFlow saves only one order of them."""
     fifth = []
     for what in ("save", "load"):
         result = child(THIRD_DERIVATIVE, what, tmp_path / "model")
@@ -148,14 +148,14 @@ class Classifier(tf.Module):
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a model with weights before and behind LRN is saved."""
+    """The folder of a saved model with weights before and after LRN."""
     folder = tmp_path_factory.mktemp("saved") / "classifier"
     model = Classifier()
     tf.saved_model.save(model, folder, signatures=model.__call__)
     return folder
 
 
-# Nothing but the import of the package makes the ops known here.
+# Only the import of the package makes the ops known here.
 SERVE_AND_FINE_TUNE = """
     import sys
     import tensorflow_lrn_grad
@@ -209,7 +209,7 @@ def test_served_and_fine_tuned(
     np.testing.assert_allclose(tuned["logits"], model(image)["logits"], rtol=1e-5)
     with tf.GradientTape() as tape:
         loss = model.loss(image, labels)
-    # The filters lie behind LRN: without its gradient they have none.
+    # The filters come before LRN: without its gradient they have none.
     gradient = tape.gradient(loss, model.filters)
     np.testing.assert_allclose(tuned["gradient"], gradient, rtol=1e-4, atol=1e-6)
     assert np.all(np.diff(tuned["losses"]) < 0)

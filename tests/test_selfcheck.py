@@ -82,7 +82,7 @@ def test_it_compares_every_op_in_every_type(report: dict[str, Any]) -> None:
 
 
 def test_the_tolerance_is_a_few_roundings(report: dict[str, Any]) -> None:
-    # 40: more than 11 squares and terms, and the functions between them, can make.
+    # 40: more roundings than 11 squares, 11 terms and the functions between them make.
     limits = {
         "float32": 40 * 2**-24,
         "float64": 2 * 40 * 2**-53,  # ours and the oracle's
@@ -143,7 +143,7 @@ def test_both_of_ours_are_judged_and_the_stock_op_s_own_error_is_not(
 
 
 def test_the_worst_of_comparisons_has_least_room_left() -> None:
-    """Relative to the tolerance, that is, in each of its parts."""
+    """Relative to the tolerance, in each of its parts."""
     a = _agreement.Comparison("LRN", "float32", WITHIN, PAST, WITHIN)
     b = _agreement.Comparison("LRN", "float32", PAST, WITHIN, PAST)
     worst = _agreement.Comparison("LRN", "float32", PAST, PAST, PAST)
@@ -169,7 +169,7 @@ def test_the_screen_fits_80_columns(
     assert "…" not in screen
     for text in (tf.__version__, "AlexNet 1", "32x55x55x96", "LRNGrad", "bfloat16"):
         assert text in screen
-    assert "\x1b" not in screen, "no colours where it is not a terminal"
+    assert "\x1b" not in screen, "no colours outside a terminal"
 
 
 def _off_by_one_in_ten_thousand(op: Callable) -> Callable:
@@ -193,7 +193,7 @@ def _one_nan(op: Callable) -> Callable:
 
 
 def _rounding_every_step(op: Callable) -> Callable:
-    """The stock op, for half."""
+    """Replaces the op with the stock op for half."""
 
     def wrong(**kwargs: Any) -> tf.Tensor:
         stock = getattr(tf.raw_ops, {"lrn": "LRN", "lrn_grad": "LRNGrad"}[op.__name__])

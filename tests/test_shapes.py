@@ -130,8 +130,8 @@ def test_more_channels_than_a_cache_holds(
     shape = (1, 1, 1, channels)
     dy, x, y = (rng.normal(size=shape).astype(np.float32) for _ in range(3))
     dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    # A result depends on the norms in its window, and these on theirs: in the
-    # middle of a part of the row the oracle need not know the rest.
+    # A result depends on the norms in its window, and these on theirs: away from the
+    # ends of a part of the row, the oracle needs only that part.
     reach = 2 * p.depth_radius
     inner = (..., slice(reach, -reach))
     for start in (0, 1000, channels // 2 - 50, channels - 100):

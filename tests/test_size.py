@@ -10,7 +10,7 @@ import pytest
 
 GIB = 2**30
 
-# In a child: prints the most memory that a part of it takes, beyond what it had.
+# For a child: memory() reads a field of its /proc/self/status, in bytes.
 PREAMBLE = """
     import re
     import numpy as np
@@ -30,7 +30,7 @@ def available_memory() -> int:
 
 
 PAST_2_31 = """
-    # Rows that repeat every 1,021, so that a row shows where it comes from.
+    # Rows repeat every 1,021, so that a row shows where it comes from.
     CHANNELS, PERIOD = 16, 1021
     REPEATS = 2**31 // (CHANNELS * PERIOD) + 2
     ROWS = PERIOD * REPEATS
@@ -42,7 +42,7 @@ PAST_2_31 = """
         for _ in range(2)
     )
     p = oracle.Params(2, 1.0, 0.5, 0.75)
-    # At both ends, and where element 2^31 is.
+    # At both ends, and around element 2^31.
     at = np.array([0, 1, 2**31 // CHANNELS, 2**31 // CHANNELS - 1, ROWS - 2, ROWS - 1])
 
     @tf.function
@@ -67,13 +67,13 @@ PAST_2_31 = """
 
 
 def test_more_than_2_31_elements(child: Callable) -> None:
-    """In place: LRN takes its input's memory and no more, LRNGrad that of its two."""
+    """In place: LRN takes only its input's memory, LRNGrad only that of its two."""
     if available_memory() < 20 * GIB:
         pytest.skip(f"{available_memory() / GIB:.1f} GiB of memory free, 20 needed")
     result = child(PREAMBLE + PAST_2_31, CUDA_VISIBLE_DEVICES="-1")
     assert result.returncode == 0, result.stderr
     one, two = map(float, result.stdout.split())
-    # Half a tensor's room for all else.
+    # Half a tensor is allowed for everything else.
     assert 1 <= one < 1.5
     assert 2 <= two < 2.5
 
@@ -103,8 +103,8 @@ MANY_CHANNELS = """
     exact = wide * norm**-0.75 - scale * window_sums(terms)
     magnitude = np.abs(wide) * norm**-0.75 + np.abs(scale) * window_sums(terms)
     summands = min(2 * RADIUS + 1, CHANNELS)
-    # How many additions follow each other: of the taps, of the doubling and its
-    # digits, of the channels in a lane of the shortest vector.
+    # The longest chain of additions: the taps; the doublings and their digits; the
+    # channels in a lane of the shortest vector.
     error = (min(summands, ADDITIONS) + 8) * np.finfo(np.float32).eps * magnitude
     assert (np.abs(dx.ravel() - exact) <= error).all()
     """
@@ -114,7 +114,7 @@ MANY_CHANNELS = """
 def test_scratch_memory_grows_with_the_channels(
     child: Callable, radius: int, additions: int
 ) -> None:
-    """One row of 2^24: the result's 4 bytes a channel, and 60 of scratch memory."""
+    """One row of 2^24: per channel, 4 bytes of the result, and below 60 of scratch."""
     if available_memory() < 4 * GIB:
         pytest.skip(f"{available_memory() / GIB:.1f} GiB of memory free, 4 needed")
     constants = f"\n    RADIUS, ADDITIONS = {radius}, {additions}\n"

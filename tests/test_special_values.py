@@ -1,9 +1,9 @@
-"""NaN, infinities, zeros and denormal numbers: where they go, and no further.
+"""NaN, infinities, zeros and denormals spread as far as they should, and no further.
 
 TensorFlow sets its threads to flush denormal numbers to zero (its ScopedFlushDenormal,
-in eager calls, functions and sessions alike). The ops promise IEEE arithmetic, which
-they set for the length of a call: a denormal number is no zero to them. The oracle
-needs no allowance for it, since NumPy runs in Python's thread, whose mode is IEEE's.
+in eager calls, functions and sessions alike). The ops promise IEEE arithmetic, and
+enable it for the duration of a call: they do not treat a denormal number as zero. The
+oracle needs no allowance, since NumPy runs in Python's thread, whose mode is IEEE's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PARAMS = (
 def with_special(
     rng: np.random.Generator, special: float, channels: int, dtype: np.dtype
 ) -> np.ndarray:
-    """One row for each channel, with the special value there, and one without."""
+    """One row per channel, with the special value there, and one row without."""
     rows = rng.uniform(0.5, 2, size=(channels + 1, channels))
     rows *= rng.choice([-1, 1], size=rows.shape)
     np.fill_diagonal(rows, special)
@@ -104,7 +104,7 @@ def test_lrn_grad(
 def test_specials_among_specials(
     device: str, rng: np.random.Generator, p: Params, dtype: np.dtype
 ) -> None:
-    """Every third value is special: which meet is left to chance."""
+    """A random third of the values is special: which ones meet is left to chance."""
     shape = (4, 5, 6, 23)
     arrays = []
     for _ in range(3):
@@ -123,7 +123,7 @@ def test_specials_among_specials(
 
 @dtypes
 def test_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> None:
-    """Where dy is 0, neither a norm of zero nor NaN nor an infinite y is seen."""
+    """Where dy is 0, a norm of zero, NaN or an infinite y has no effect."""
     p = Params(1, 0, 1, 0.5)
     x = np.array([0, 0, 0, NAN, 2, 2, 2, 2], dtype).reshape(1, 1, 1, -1)
     dy = np.array([0, 0, -0.0, 0, 0, 1, 0, 0], dtype).reshape(1, 1, 1, -1)
@@ -144,7 +144,7 @@ def test_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> None
 def test_overflow_of_the_norm(
     device: str, dtype: np.dtype, large: float, beta: float
 ) -> None:
-    """It is infinite in the arithmetic of the type, and so are its consequences."""
+    """The norm is infinite in the type's arithmetic, with all that follows from it."""
     p = Params(2, 1, 1, beta)
     x = np.ones((1, 1, 1, 21), dtype)
     x[..., 10] = large
@@ -172,7 +172,7 @@ def test_result_past_the_largest_half_is_infinite(device: str) -> None:
 
 @pytest.mark.parametrize("dtype", [HALF, BFLOAT16], ids=case_id)
 def test_every_16_bit_number(device: str, dtype: np.dtype) -> None:
-    """N^0 is 1, even of NaN: all bit patterns come out as they go in."""
+    """N^0 is 1, even for NaN: every number comes out as it went in."""
     x = np.arange(2**16).astype(np.uint16).view(dtype).reshape(1, 1, 32, -1)
     y = tlg.lrn(x, beta=0).numpy()
     np.testing.assert_array_equal(y.astype(np.float32), x.astype(np.float32))
@@ -189,7 +189,7 @@ def denormals(dtype: np.dtype) -> np.ndarray:
 
 @dtypes
 def test_denormal_input(device: str, dtype: np.dtype) -> None:
-    """With a norm of 1 LRN and its gradient leave every number as it is."""
+    """With a norm of 1, LRN and its gradient leave every number unchanged."""
     x = denormals(dtype)
     p = Params(2, 1, 1, 0.5)
     ones, zeros = np.ones_like(x), np.zeros_like(x)
@@ -200,7 +200,7 @@ def test_denormal_input(device: str, dtype: np.dtype) -> None:
 
 @dtypes
 def test_denormal_result(device: str, dtype: np.dtype) -> None:
-    """A quarter of the first 255 numbers; every fourth of them is a tie."""
+    """A quarter of each of the 255 smallest numbers; every fourth is a tie."""
     p = Params(2, 4, 0, 1)
     bits = np.arange(1, 256).astype(f"u{dtype.itemsize}")
     dy = x = y = bits.view(dtype).reshape(1, 1, 1, -1)
@@ -212,7 +212,7 @@ def test_denormal_result(device: str, dtype: np.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [BFLOAT16, FLOAT32, FLOAT64], ids=case_id)
 def test_denormal_is_not_zero(device: str, dtype: np.dtype) -> None:
-    """Its square is: the norm is 0, 0^-0.5 infinite, and so is the product.
+    """Only its square is: the norm is 0, 0^-0.5 is infinite, and so is the product.
 
     Were it flushed to zero, the product would be NaN, and a denormal gradient would
     contribute nothing at a norm of zero.
@@ -233,7 +233,7 @@ def test_denormals_count_on_every_thread(device: str, run: Callable) -> None:
 
 
 def test_the_caller_s_mode_is_kept(device: str) -> None:
-    """Neither Python's thread nor the runtime's own ops see another mode after."""
+    """Neither Python's thread nor the runtime's own ops see another mode afterwards."""
     tiny = np.float32(1e-40)
     stock_before = (tf.constant(tiny) * 2).numpy()
     tlg.lrn(np.full((8, 55, 55, 33), tiny))

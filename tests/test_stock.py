@@ -1,7 +1,7 @@
 """TensorFlow's own LRN on our kernels: `accelerate`, in all the ways to ask for it.
 
-There is no way back, so that each test has processes of its own. That our kernels
-run is seen by the bits of their results, which differ from TensorFlow's.
+It cannot be undone, so each test has processes of its own. The bits of the results,
+which differ from TensorFlow's, show whether our kernels ran.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PREAMBLE = """
 
 @pytest.fixture
 def process(child: Callable) -> Callable[..., str]:
-    """process(code, ...): its standard output, after it has ended without error."""
+    """process(code, ...) runs code that must succeed; returns its standard output."""
 
     def run(code: str, *arguments: object, **environment: str) -> str:
         result = child(PREAMBLE + code, *arguments, **environment)
@@ -73,14 +73,14 @@ def test_every_way_to_call_the_stock_ops(process: Callable, tmp_path: Path) -> N
 
     import tensorflow_lrn_grad as tlg
     ours, ours_grad = tlg.lrn(x, **attributes), tlg.lrn_grad(dy, x, y, **attributes)
-    # Otherwise this test could not tell one from the other.
+    # Otherwise this test could not tell them apart.
     assert not any(same_bits(b, ours) for b in before)
     assert not same_bits(before_grad, ours_grad)
     assert not tlg.is_accelerated() and not tlg.build_info()["accelerated"]
 
     assert tlg.accelerate() is True
     assert tlg.is_accelerated() and tlg.build_info()["accelerated"]
-    # What was called before, and what was not.
+    # Both what was called before and what was not.
     calls += [tf.function(stock_lrn), tf.saved_model.load(sys.argv[1])]
     assert all(same_bits(call(x), ours) for call in calls)
     assert same_bits(stock_lrn_grad(dy, x, y), ours_grad)
@@ -101,7 +101,7 @@ def test_every_way_to_call_the_stock_ops(process: Callable, tmp_path: Path) -> N
         assert session.run(stock_lrn(image), {image: x.numpy()}).tobytes() == (
             ours.numpy().tobytes())
 
-    # What TensorFlow has no CPU kernel for, and what makes its own abort.
+    # A type without a CPU kernel in TensorFlow, and shapes that make its kernel abort.
     narrow = tf.cast(x, tf.bfloat16)
     assert same_bits(stock_lrn(narrow), tlg.lrn(narrow, **attributes))
     half = tf.cast(x, tf.half)
@@ -121,7 +121,7 @@ def test_every_way_to_call_the_stock_ops(process: Callable, tmp_path: Path) -> N
 
 
 def test_second_derivative_through_the_stock_op(process: Callable) -> None:
-    """Without it, TensorFlow has no gradient for LRNGrad."""
+    """TensorFlow itself has no gradient for LRNGrad."""
     output = process(
         """
     def second(lrn):
@@ -138,7 +138,7 @@ def test_second_derivative_through_the_stock_op(process: Callable) -> None:
     except LookupError as error:
         assert "LRNGrad" in str(error)
     else:
-        assert False, "TensorFlow has got a gradient for LRNGrad: tell it in the docs"
+        assert False, "TensorFlow now has a gradient for LRNGrad: update the docs"
     import tensorflow_lrn_grad as tlg
     tlg.accelerate()
     ours = second(lambda x: tlg.lrn(x, **attributes))
@@ -172,8 +172,8 @@ def test_a_gradient_that_the_program_has_stays(process: Callable, value: str) ->
 
 
 def test_from_any_thread_any_number_of_times(process: Callable) -> None:
-    """Others run the ops in the meantime. Two kernels of one priority would be an
-    error at the next call."""
+    """Other threads run the ops meanwhile. Two kernels of one priority would make the
+    next call fail."""
     output = process(
         """
     import tensorflow_lrn_grad as tlg
@@ -206,7 +206,7 @@ def test_from_any_thread_any_number_of_times(process: Callable) -> None:
 
 
 def test_each_call_makes_tensorflow_look_for_kernels_again(process: Callable) -> None:
-    """A thread may have kept one that it had begun to make in the call before."""
+    """A thread may have cached one that it was creating during the previous call."""
     output = process(
         """
     from tensorflow.python.eager import context
@@ -222,8 +222,8 @@ def test_each_call_makes_tensorflow_look_for_kernels_again(process: Callable) ->
 
 
 def test_agrees_with_the_stock_op(process: Callable) -> None:
-    """To rounding in float32. In half, TensorFlow rounds at each step: ours may be no
-    farther from the result in float64 than TensorFlow's is."""
+    """Up to rounding in float32. In half, TensorFlow rounds at each step: ours must be
+    as close to the float64 result as TensorFlow's, or within one rounding of it."""
     output = process(
         """
     cases = [(2, 2.0, 1e-4, 0.75), (5, 1.0, 1.0, 0.5), (1, 1.0, 2e-5, 1.0),
@@ -263,7 +263,7 @@ def test_agrees_with_the_stock_op(process: Callable) -> None:
 
 
 def test_under_xla(process: Callable) -> None:
-    """It mends what TensorFlow cannot compile: a Keras model in mixed precision."""
+    """With it, XLA compiles a mixed-precision Keras model, which fails without it."""
     if not tlg.build_info()["xla"]:
         pytest.skip("the library was built without XLA kernels")
     output = process(
@@ -293,7 +293,7 @@ def test_under_xla(process: Callable) -> None:
     except tf.errors.InternalError as error:
         assert "different precisions" in str(error)
     else:
-        assert False, "TensorFlow has mended its lowering: tell it in the docs"
+        assert False, "TensorFlow has fixed its lowering: update the docs"
     before = compiled(stock_lrn)(x)
     import tensorflow_lrn_grad as tlg
     assert not same_bits(before, tlg.lrn(x, **attributes))
@@ -340,14 +340,14 @@ def test_environment_variable(process: Callable, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["true", "2", " 1"])
 def test_environment_variable_of_another_value(child: Callable, value: str) -> None:
-    """It does nothing but warn, once."""
+    """It only warns, once."""
     result = child(
         "import tensorflow_lrn_grad as tlg; print(tlg.is_accelerated())",
         TFLRN_ACCELERATE=value,
     )
     assert result.stdout == "False\n", result.stderr
     assert result.stderr.count(f"TFLRN_ACCELERATE is {value!r} and has no effect") == 1
-    assert "<string>:1: RuntimeWarning: " in result.stderr, "where the import is"
+    assert "<string>:1: RuntimeWarning: " in result.stderr, "points at the import"
 
 
 def run_command(child: Callable, *arguments: object) -> subprocess.CompletedProcess:
@@ -359,7 +359,7 @@ def run_command(child: Callable, *arguments: object) -> subprocess.CompletedProc
 
 
 def test_command(child: Callable, tmp_path: Path) -> None:
-    """As Python runs a script: its arguments, its folder's modules, its exit status."""
+    """It runs a script as Python does: arguments, its folder's modules, exit status."""
     folder = tmp_path / "scripts"
     folder.mkdir()
     (folder / "neighbour.py").write_text("answer = 42\n")
@@ -403,7 +403,7 @@ def test_command(child: Callable, tmp_path: Path) -> None:
 
 
 def test_command_with_a_link_to_a_script(child: Callable, tmp_path: Path) -> None:
-    """Modules are looked for where the script itself is, as Python does."""
+    """Modules are looked up in the folder of the script itself, as in Python."""
     folder = tmp_path / "scripts"
     folder.mkdir()
     (folder / "script.py").write_text("import sys; print(sys.path[0], __file__)")
@@ -434,7 +434,7 @@ def compile_with_tensorflow(source: Path, output: Path, *options: str) -> None:
     """Compiles C or C++ with the flags of the installed TensorFlow."""
     compiler = shutil.which("g++" if source.suffix == ".cc" else "gcc")
     if not compiler:
-        pytest.skip(f"no compiler is here to compile {source.name}")
+        pytest.skip(f"no compiler found for {source.name}")
     flags = [
         flag
         for flag in tf.sysconfig.get_compile_flags()
@@ -450,7 +450,7 @@ def compile_with_tensorflow(source: Path, output: Path, *options: str) -> None:
 
 
 def test_program_without_python(tmp_path: Path, rng: np.random.Generator) -> None:
-    """TF_LoadLibrary is enough, where the environment variable is set."""
+    """TF_LoadLibrary is enough if the environment variable is set."""
     folder = tf.sysconfig.get_lib()
     library = Path(folder) / "libtensorflow_cc.so.2"
     if not library.exists():
@@ -493,7 +493,7 @@ def test_program_without_python(tmp_path: Path, rng: np.random.Generator) -> Non
 
 @pytest.fixture(scope="module")
 def fake_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that makes TensorFlow see a GPU, on which ours cannot run."""
+    """A library that makes TensorFlow see a GPU on which our kernels cannot run."""
     library = tmp_path_factory.mktemp("fake_gpu") / "fake_gpu.so"
     compile_with_tensorflow(HERE / "fake_gpu.cc", library, "-shared", "-fPIC")
     return library
@@ -515,17 +515,17 @@ def test_declines_where_it_would_pull_lrn_off_a_gpu(
             assert tlg.accelerate() is False
         (warning,) = caught
         assert warning.category is RuntimeWarning
-        assert warning.filename == "<string>", "it is this program's call"
+        assert warning.filename == "<string>", "the warning points at this call"
         for words in (sys.argv[2], "with CUDA for these GPUs", "or hide them"):
             assert words in str(warning.message), warning.message
         assert not tlg.is_accelerated()
-        # The advice helps: TensorFlow has no CPU kernel for bfloat16.
+        # Hiding them works: TensorFlow has no CPU kernel for bfloat16.
         tf.config.set_visible_devices([], "GPU")
         assert tlg.accelerate() is True
         assert tf.nn.lrn(tf.ones([1, 2, 3, 4], tf.bfloat16)).dtype == tf.bfloat16
         """,
         fake_gpu,
-        # Of the CUDA runtime, which sees no GPU, or no driver.
+        # The CUDA runtime's error: it sees no GPU, or no driver.
         "CUDA" if tlg.build_info()["cuda_archs"] else "it is built without CUDA",
         CUDA_VISIBLE_DEVICES="-1",
     )
@@ -540,7 +540,7 @@ def test_environment_variable_declines_too(child: Callable, fake_gpu: Path) -> N
         tf.load_library(sys.argv[1])
         import tensorflow_lrn_grad as tlg
         print(tlg.is_accelerated())
-        tf.RegisterGradient("LRNGrad")(None)  # Nobody has.
+        tf.RegisterGradient("LRNGrad")(None)  # Fails if one is registered.
         """,
         fake_gpu,
         CUDA_VISIBLE_DEVICES="-1",
@@ -584,7 +584,7 @@ def test_forced_onto_a_gpu_the_ops_have_no_kernel(
 
 
 def test_gpu_kernels_take_over_with_the_cpu_s(process: Callable) -> None:
-    """Both at one priority, since devices are ordered by it; this needs no GPU."""
+    """Both at one priority, since it also orders devices; this test needs no GPU."""
     if not tlg.build_info()["cuda_archs"]:
         pytest.skip("the library was built without CUDA")
     process(
@@ -614,7 +614,7 @@ def test_gpu_kernels_take_over_with_the_cpu_s(process: Callable) -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu(gpu: str, process: Callable) -> None:
-    """Without being told, and for the types that only our kernels have there."""
+    """Without a device scope, and for types that only our kernels support there."""
     output = process(
         """
     import tensorflow_lrn_grad as tlg

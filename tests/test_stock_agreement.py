@@ -1,4 +1,4 @@
-"""Our ops against TensorFlow's own, where these are right."""
+"""Our ops against TensorFlow's own, where those are right."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ NETWORKS = {
     "wide": Params(20, 1, 0.1, 0.5),
 }
 
-# Our error and the stock op's, in terms of ours. The stock op computes half in half
-# precision, whose eps is 2^13 that of float32, and rounds the attributes to half:
-# 2e-5 is denormal there, and off by 3 eps.
+# The sum of our error and the stock op's, in units of ours. The stock op computes half
+# in half precision, whose eps is 2^13 times that of float32, and rounds the attributes
+# to half: 2e-5 is denormal there, and off by 3 eps.
 SHARES = {FLOAT32: 1 + 1, HALF: 1 + 2 * 2**13}
 
 
@@ -108,7 +108,7 @@ def test_negative_norm(beta: float, finite: bool) -> None:
 
 
 def test_negative_norm_squared() -> None:
-    """Beta 2: the stock gradient is finite, its forward NaN. Ours are finite both."""
+    """Beta 2: the stock gradient is finite, its forward NaN. Ours are both finite."""
     p = Params(1, 1, -1, 2)
     x = row(2, 3, 4, 2)
     ours, stock = both_gradients(row(1, 1, 1, 1), x, p)

@@ -1,8 +1,8 @@
-"""What the stock ops do wrong, done right.
+"""Faults of the stock ops that ours do not have.
 
-The faults are those of TensorFlow 2.21 on the CPU. Each test shows the stock op's
-fault as well, so that a fault which TensorFlow mends is noticed: the test then is
-skipped, and says so. What ends the process is run in a child process.
+The faults are those of TensorFlow 2.21 on the CPU. Most tests also reproduce the stock
+op's fault: once TensorFlow fixes it, the test is skipped and says so. Calls that may
+crash run in a child process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import tensorflow_lrn_grad as tlg
 
 def needs_fault(fault: bool) -> None:
     if not fault:
-        pytest.skip(f"TensorFlow {tf.__version__} has mended this")
+        pytest.skip(f"TensorFlow {tf.__version__} has fixed this")
 
 
 PREAMBLE = """
@@ -55,16 +55,16 @@ print("alive")
 def test_crash(child: Callable, stock: str, ours: str) -> None:
     result = child(PREAMBLE.format(call=ours))
     assert (result.returncode, result.stdout) == (0, "alive\n"), result.stderr
-    # A process that a signal ends has a negative status.
+    # A process killed by a signal has a negative status.
     needs_fault(child(PREAMBLE.format(call=stock)).returncode < 0)
 
 
 def test_radius_near_2_to_31(child: Callable, rng: np.random.Generator) -> None:
-    """The stock op is wrong for 64 channels, and for 500 crashes or is wrong."""
+    """The stock op is wrong for 64 channels, and crashes or is wrong for 500."""
     p = Params(2**31 - 2, 1, 1, 0.5)
     for channels in (64, 500):
         x = rng.normal(size=(1, 1, 2, channels)).astype(np.float32)
-        # For the oracle any radius past the row is the row.
+        # The oracle clips the window to the row.
         assert_lrn(tlg.lrn(x, **p.attributes()).numpy(), x, p, least_compared=1)
     stock = child(
         """
@@ -92,7 +92,7 @@ def test_one_special_value_stays_within_its_window(
 
     ours = tlg.lrn(x, **p.attributes()).numpy()
     np.testing.assert_array_equal(ours[..., outside], clean[..., outside])
-    # x * infinity^-0.5 is 0, and infinity times that NaN.
+    # x * infinity^-0.5 is 0, and infinity times that is NaN.
     expected = np.zeros(5) if np.isinf(special) else np.full(5, np.nan)
     expected[2] = np.nan
     np.testing.assert_array_equal(ours[0, 0, 0, window], expected)
@@ -104,7 +104,7 @@ def test_one_special_value_stays_within_its_window(
 @pytest.mark.parametrize("special", [np.nan, np.inf])
 @pytest.mark.parametrize("where", range(3), ids=["dy", "x", "y"])
 def test_one_special_value_in_the_gradient(where: int, special: float) -> None:
-    """dx depends on norms two windows away for x, on one window for dy and y."""
+    """dx depends on x up to two radii away, and on dy and y up to one."""
     p = Params(2, 1, 1, 0.5)
     arrays = [np.linspace(1, 2, 100, dtype=np.float32).reshape(1, 1, 1, -1)] * 3
     clean = tlg.lrn_grad(*arrays, **p.attributes()).numpy()
@@ -119,7 +119,7 @@ def test_one_special_value_in_the_gradient(where: int, special: float) -> None:
 
 @pytest.mark.parametrize("scale", [10, 100])
 def test_half_of_large_scale(rng: np.random.Generator, scale: float) -> None:
-    """Squares of 100 and more leave half's range: the stock op sums them there."""
+    """The stock op sums squares in half, where they lose precision or overflow."""
     p = Params(5, 1, 1e-4, 0.5)
     x, dy = (rng.normal(size=(4, 4, 4, 64)).astype(HALF) for _ in range(2))
     x *= HALF.type(scale)

@@ -1,5 +1,5 @@
 """TensorFlow's debugging and profiling tools work with the ops; tools/check_gpu.py
-says all it can say whatever goes wrong; other tools say how they are used."""
+reports all it can whatever goes wrong; other tools print their usage."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_op_determinism(child: Callable) -> None:
 
 
 def profiled_events(folder: Path) -> dict[str, int]:
-    """Picoseconds by the event's name, on the host, in the trace under `folder`."""
+    """Picoseconds by event name, in the trace under `folder`."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     (path,) = folder.rglob("*.xplane.pb")
@@ -131,7 +131,7 @@ def test_the_profile_shows_the_calls_of_compiled_programs(tmp_path: Path) -> Non
         run(x)
     events = profiled_events(tmp_path)
     calls = {"TFLRN_LRN": 1, "TFLRN_LRNGrad": 1}
-    if tf.__version__.startswith("2.20."):  # It names all foreign calls alike.
+    if tf.__version__.startswith("2.20."):  # It gives all foreign calls one name.
         calls = {"custom-call": 2}
     for call, count in calls.items():
         times = [t for name, t in events.items() if re.match(rf"{call}\.\d+$", name)]
@@ -140,7 +140,7 @@ def test_the_profile_shows_the_calls_of_compiled_programs(tmp_path: Path) -> Non
 
 
 def test_the_graph_shows_the_names(tmp_path: Path) -> None:
-    """TensorBoard's graph is the GraphDef that a summary writer has stored."""
+    """TensorBoard shows the GraphDef that a summary writer has stored."""
     writer = tf.summary.create_file_writer(str(tmp_path))
     function = tf.function(lambda x: tlg.lrn(x, name="my_norm"))
     graph = function.get_concrete_function(tf.TensorSpec(None, tf.float32)).graph
@@ -159,19 +159,19 @@ def test_the_graph_shows_the_names(tmp_path: Path) -> None:
     assert nodes["my_norm"] == "TFLRN>LRN"
 
 
-# tools/check_gpu.py, where programs only say what they would say on a GPU ------------
+# tools/check_gpu.py, with scripts in place of the programs that need a GPU -----------
 
 HANGS = "trap '' TERM; (sleep 99) & echo \"$!\" >{pid}; echo begun; wait; sleep 99"
 
 
 class Machine:
-    """One with a GPU, whose programs are shell scripts."""
+    """A machine with a GPU, faked by shell scripts."""
 
     def __init__(self, script: ModuleType, folder: Path) -> None:
         self.script = script
         self.folder = folder
         self.output = folder / "output"
-        self.archs: list[str] = []  # That were compiled for.
+        self.archs: list[str] = []  # Those compiled for.
         self.tools = {
             "nvidia-smi": "echo 'Fake GPU, 9.0, 1.2'",
             "compute-sanitizer": "echo '===== ERROR SUMMARY: 0 errors'",
@@ -197,7 +197,7 @@ class Machine:
         return self.script.main(["--output", str(self.output), *arguments])
 
     def results(self) -> dict[str, str]:
-        """Of each step, without the seconds."""
+        """The result of each step, without the seconds."""
         text = (self.output / "summary.txt").read_text()
         return dict(re.findall(r"^(\w+): (.*?)(?: \[\d+ s\])?$", text, re.MULTILINE))
 
@@ -225,7 +225,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     cuda = check_gpu.compile_library.Cuda((str(tmp_path / "nvcc"),), (), ())
     monkeypatch.setattr(check_gpu.compile_library, "find_cuda", lambda: (cuda, ""))
     monkeypatch.setattr(check_gpu, "compile_programs", machine.compile_programs)
-    # A JAX that fails, here and in its process.
+    # A JAX that fails to import, here and in its own process.
     (tmp_path / "jax.py").write_text("raise ImportError('no driver')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -338,12 +338,12 @@ def test_cases_can_be_timed_again(machine: Machine) -> None:
     assert "AlexNet 1|, half|" in machine.log()
 
 
-# What other tools say and take -------------------------------------------------------
+# Other tools --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["check_install.py", "check_sanitizers", "make_wheel"])
 def test_a_tool_tells_how_it_is_used(name: str, tmp_path: Path) -> None:
-    """From another folder, too, by a path that is relative to that."""
+    """Run from another folder, by a path relative to that."""
     if not (ROOT / "tools" / name).is_file():
         pytest.skip(f"tools/{name} is not here")
     tool = os.path.relpath(ROOT / "tools" / name, tmp_path)
@@ -364,7 +364,7 @@ def test_check_install_copies_what_git_has(
     if not (ROOT / "tools/check_install.py").is_file():
         pytest.skip("tools/check_install.py is not here")
     if shutil.which("git") is None:
-        pytest.skip("no git here")
+        pytest.skip("git is not installed")
     monkeypatch.syspath_prepend(ROOT / "tools")
     import check_install
 
@@ -386,7 +386,7 @@ def test_check_install_copies_what_git_has(
 def test_the_conditions_of_the_kernels_can_be_made_constants(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """They stand in the sources as the tool knows them."""
+    """The sources contain them as the tool expects."""
     if not (ROOT / "tools/kernel_resources.py").is_file():
         pytest.skip("tools/kernel_resources.py is not here")
     monkeypatch.syspath_prepend(ROOT / "tools")

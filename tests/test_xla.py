@@ -1,4 +1,4 @@
-"""The ops compiled by XLA give the bits that they give outside of it."""
+"""The ops compiled by XLA give the same bits as outside it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def hlo(function: Callable, *arguments: object) -> str:
 
 
 def assert_same_bits(a: tf.Tensor, b: tf.Tensor) -> None:
-    """Equality of bytes, which tells NaN from NaN and 0 from -0."""
+    """Bitwise equality, which tells one NaN from another and 0 from -0."""
     assert a.dtype == b.dtype
     assert a.shape == b.shape
     assert a.numpy().tobytes() == b.numpy().tobytes()
 
 
 def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
-    """A function of u, dy, x and y with the results of all three ops."""
+    """A function of u, dy, x and y that returns the results of all three ops."""
 
     def function(
         u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor
@@ -60,7 +60,7 @@ def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
 def operands(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype
 ) -> list[tf.Tensor]:
-    """u, dy, x, y with a NaN, an infinity and a denormal number each."""
+    """u, dy, x and y, each with a NaN, an infinity and a denormal number."""
     tensors = []
     for _ in range(4):
         a = values(rng, shape, dtype)
@@ -122,7 +122,7 @@ def test_they_are_calls_of_our_handlers(device: str, rng: np.random.Generator) -
 def test_other_layouts_are_made_row_major(
     device: str, rng: np.random.Generator
 ) -> None:
-    """XLA would rather hand a transposed tensor on as it lies in memory."""
+    """XLA would rather pass on a transposed tensor in the layout it has."""
     x = tf.constant(rng.normal(size=(2, 6, 5, 4)).astype(FLOAT32))
 
     def function(x: tf.Tensor) -> tf.Tensor:
@@ -133,7 +133,7 @@ def test_other_layouts_are_made_row_major(
 
 
 def test_inside_of_other_work(device: str, rng: np.random.Generator) -> None:
-    """In a loop, in a branch, beside and between fused operations."""
+    """In a loop, in a branch, next to and between fused operations."""
     x = tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(FLOAT32))
 
     def function(x: tf.Tensor) -> tf.Tensor:
@@ -149,7 +149,7 @@ def test_inside_of_other_work(device: str, rng: np.random.Generator) -> None:
 
 @dtypes
 def test_gradients(device: str, dtype: np.dtype, rng: np.random.Generator) -> None:
-    """Through a compiled function, and of a function that is compiled whole."""
+    """With the tape outside a compiled forward function, and inside a compiled one."""
     x, dy, u = (
         tf.constant(rng.normal(size=(2, 3, 4, 9)).astype(dtype)) for _ in range(3)
     )
@@ -177,8 +177,8 @@ def test_gradients(device: str, dtype: np.dtype, rng: np.random.Generator) -> No
             assert_same_bits(tape_outside, outside)
             assert_same_bits(tape_inside, outside)
         else:
-            # The sum of two terms, which XLA may round once where 16-bit types
-            # are rounded twice.
+            # A sum of two terms: in 16-bit types, XLA may round it once instead of
+            # twice.
             eps = float(np.finfo(np.float32).eps) if dtype.itemsize > 2 else 2**-6
             for result in (tape_outside, tape_inside):
                 np.testing.assert_allclose(
@@ -202,7 +202,7 @@ def test_gradients(device: str, dtype: np.dtype, rng: np.random.Generator) -> No
 def test_bad_shapes_are_errors_of_the_compilation(
     device: str, shapes: list[tuple]
 ) -> None:
-    """With the words that the op has outside of XLA."""
+    """With the same message as outside XLA."""
     tensors = [tf.ones(shape) for shape in shapes]
     with pytest.raises(tf.errors.InvalidArgumentError) as outside:
         tlg.lrn_grad(*tensors)
@@ -212,7 +212,7 @@ def test_bad_shapes_are_errors_of_the_compilation(
     function = compiled(lambda *t: tlg.lrn_grad(*t), input_signature=unknown)
     with pytest.raises(tf.errors.InvalidArgumentError) as inside:
         function(*tensors)
-    # When it runs, a handler knows its operands by number, not by these names.
+    # At run time, a handler knows its operands by number, not by these names.
     assert said in inside.value.message
 
 
@@ -227,7 +227,7 @@ def test_every_batch_size(device: str, rng: np.random.Generator) -> None:
 
 
 def test_a_size_that_depends_on_values(device: str, rng: np.random.Generator) -> None:
-    """XLA computes such tensors in the largest size that they may have."""
+    """XLA computes such tensors in the largest size they may have."""
     x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
 
     def function(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -245,7 +245,7 @@ def test_a_size_that_depends_on_values(device: str, rng: np.random.Generator) ->
 def test_a_size_of_some_inputs_that_depends_on_values(
     device: str, which: int, rng: np.random.Generator
 ) -> None:
-    """Where the others have a size that XLA knows; a bit of `which` is an input."""
+    """The other inputs have a static size; each bit of `which` stands for an input."""
     tensors = [
         tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32)) for _ in range(3)
     ]
@@ -285,7 +285,7 @@ def test_third_derivative_of_a_size_that_depends_on_values(
 def test_a_number_of_channels_that_depends_on_values(
     device: str, rng: np.random.Generator
 ) -> None:
-    """Those that are not there may hold anything, and yet must add nothing."""
+    """The padding channels may hold anything, but must contribute nothing."""
     tensors = rng.normal(size=(4, 2, 1, 3, 40)).astype(FLOAT32)
     there = rng.random(40) < 0.7
 
@@ -323,8 +323,8 @@ def call_handler(
     handler: str = "tflrn.lrn.v1",
     result: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """A program of somebody else's that calls a handler; the result is like the first
-    input, or like `result`."""
+    """Calls a handler as another program would; the result has the shape and type of
+    the first input, or of `result`."""
     result = inputs[0] if result is None else result
     dictionary = ", ".join(f"{name} = {value}" for name, value in attributes.items())
     names = [f"%x{i}" for i in range(len(inputs))]
@@ -403,7 +403,7 @@ def test_handlers_check_their_buffers(device: str) -> None:
     ids=lambda t: f"{t.shape}-{t.dtype.name}",
 )
 def test_handlers_check_that_buffers_are_alike(device: str, other: tf.Tensor) -> None:
-    """The rows are counted in the first one."""
+    """The first one determines the number of rows."""
     handler, x = "tflrn.lrn_grad.v1", tf.ones((1, 1, 2, 4))
     for inputs, wrong in (([x, other, x], 1), ([x, x, other], 2)):
         message = f"operand {wrong} must have the shape and type of operand 0"
@@ -468,7 +468,7 @@ def test_auto_clustering_keeps_them(child: Callable, tmp_path: Path) -> None:
     assert '"tflrn.lrn_grad.v1"' in modules
 
 
-# What each thread of the process computed, in nanoseconds, and the results.
+# Prints a digest of the results, and how evenly the threads shared the work.
 THREADS = """
     import hashlib
     import sys
@@ -513,7 +513,7 @@ def test_rows_are_shared_over_xla_s_threads(child: Callable) -> None:
         digests.append(digest)
         shares.append(float(share))
     assert digests == digests[:1] * 3
-    # The second busiest thread's part of the busiest one's work.
+    # CPU time of the second busiest thread, relative to the busiest.
     assert shares[0] < 0.05
     assert shares[1] > 0.1
     assert shares[2] > 0.1
