@@ -238,15 +238,27 @@ int LaunchKernel(const KernelArgs<Steps>& args, int64_t max_blocks,
 
 // The versions. Each launches if it applies, and says so.
 
+template <class Steps>
+using TileWindow =
+    TapWindow<typename Steps::V, Steps::kLanes, kMaxTapRadius, true, int>;
+
 // Rows of whole, aligned packs, windows of one kind.
 template <class Steps, class Window>
 bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
   constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
+  using V = typename Steps::V;
   const int64_t packs_per_row = args.channels / Steps::kLanes;
-  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
-      Steps::kOp, args.channels, args.radius);
+  const int64_t shared =
+      RowsInSharedMemory<Window, V>(Steps::kOp, args.channels, args.radius);
   if (!args.aligned || args.channels % Steps::kLanes != 0 ||
       packs_per_row > LaunchPolicy::kMaxThreads || shared == 0) {
+    return false;
+  }
+  // Unaligned, these rows must be the tile version's, which adds in the same
+  // order as this one. The loop does not.
+  if (args.radius <= kMaxTapRadius &&
+      RowsInSharedMemory<TileWindow<Steps>, V>(Steps::kOp, args.channels,
+                                               args.radius) == 0) {
     return false;
   }
   const int64_t rows_at_once =
@@ -264,13 +276,12 @@ bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
 // Any other rows that fit into a block, with a radius up to kMaxTapRadius.
 template <class Steps>
 bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
-  using V = typename Steps::V;
-  using Window = TapWindow<V, Steps::kLanes, kMaxTapRadius, true, int>;
+  using Window = TileWindow<Steps>;
   constexpr int64_t kLanes = Steps::kLanes;
   constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
   constexpr int64_t kMaxElements = LaunchPolicy::kMaxThreads * kPacks * kLanes;
-  const int64_t shared =
-      RowsInSharedMemory<Window, V>(Steps::kOp, args.channels, args.radius);
+  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
+      Steps::kOp, args.channels, args.radius);
   if (args.radius > kMaxTapRadius || args.channels > kMaxElements ||
       shared == 0) {
     return false;

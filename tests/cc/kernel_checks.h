@@ -382,6 +382,15 @@ void CheckBits(Report* report) {
       }
     }
   }
+  // The longest rows of the versions that add pairs, and the next.
+  for (const int64_t channels : {3056, 3064, 3072}) {
+    const Call call = {Op::kLrnGradGrad, {5, 1, 0.5f, 0.75f}, 2, channels};
+    const Tensors<T> inputs = RandomInputs<T>(call, 98);
+    Call other = call;
+    other.offset = 1;
+    ExpectSameBits(other, RunCall(other, inputs, report),
+                   RunCall(call, inputs, report), "other alignment", report);
+  }
   for (const int64_t radius : {2, 40}) {
     const Op op = Op::kLrnGradGrad;
     Call call = {op, {radius, 1, 0.5f, 0.75f}, 258, 3100};
