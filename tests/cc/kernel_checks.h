@@ -315,19 +315,21 @@ inline int64_t TwoTiles(int64_t channels) { return 4500 / channels + 2; }
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 
-// Sizes by radii, the other parameters in turn: the plain powers and the others
-// (see HasPlainPower) at every size.
+// Sizes by radii, the other parameters in turn: each radius meets plain powers
+// (see HasPlainPower) and others, and so does each size.
 template <class T>
 void CheckFormulas(Report* report) {
   constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 1},
                                    {0, 1, 1, 0.5f},      {0, 0.1f, 1, 0.3f},
                                    {0, 1, 0.5f, 2},      {0, 2, 1, 0},
-                                   {0, 1, 1e-4f, -0.5f}};
+                                   {0, 1, 1e-4f, -0.5f}, {0, 1, 2e-5f, 0.75f}};
+  constexpr int64_t kRadii[] = {0, 1, 2, 5, 7, 64, kLargest};
+  static_assert(std::size(kRadii) % 2 == 1 && std::size(kParams) == 8,
+                "else some radii and parameters never meet");
   size_t turn = 0;
   for (const int64_t channels :
        {1, 3, 6, 8, 31, 32, 33, 34, 96, 256, 1000, 4096, 65536}) {
-    for (const int64_t radius : {int64_t{0}, int64_t{1}, int64_t{2}, int64_t{5},
-                                 int64_t{7}, int64_t{64}, kLargest}) {
+    for (const int64_t radius : kRadii) {
       if (channels > 10000 && radius != 2 && radius != kLargest) continue;
       LrnParams p = kParams[turn++ % std::size(kParams)];
       p.depth_radius = radius;
