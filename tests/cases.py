@@ -1,9 +1,9 @@
 """The values that the tests use, and how they are combined.
 
-The full product of channels, radii and parameters has 8,232 members, for each
-type. The faults of such code come from one value or from two that meet (a width and
-a radius, a sign and an exponent), so the tests take a covering array: for any two
-axes every pair of values occurs in some case, and each case is run in each type.
+The full product of channels, radii and parameters has 8,232 members per type. Bugs
+in such code come from one value or from a pair of values (a width and a radius, a
+sign and an exponent), so the tests use a covering array: for any two axes, every pair
+of values occurs in some case, and each case is run in each type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from oracle import Params
 
-# One below, at and above the lanes of a vector (4 to 16), its multiples, and the
+# One below, at and above the lanes of a vector (4 to 16) and their multiples, and the
 # widths of real networks.
 CHANNELS = (1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 96, 256, 1000)
 WIDER_THAN_ROW = -1  # stands for a radius of channels + 1
@@ -30,7 +30,7 @@ def covering_array(*axes: Sequence) -> list[tuple]:
     """Rows with one value of each axis, in which each pair of values occurs.
 
     Greedy: a row starts from a pair that is still missing, and takes for each other
-    axis the value that covers most of what is missing.
+    axis the value that covers the most missing pairs.
     """
     missing = {
         (i, a, j, b)
@@ -67,7 +67,7 @@ def covering_array(*axes: Sequence) -> list[tuple]:
 
 
 def oracle_cases() -> list[tuple[int, Params]]:
-    """Channels and parameters: each two values of two axes meet."""
+    """Channels and parameters: any two values of different axes occur together."""
     rows = covering_array(CHANNELS, RADII, BETAS, BIASES, ALPHAS)
     return [
         (
@@ -79,7 +79,7 @@ def oracle_cases() -> list[tuple[int, Params]]:
 
 
 def case_id(value: object) -> str | None:
-    """A readable name of a case's part, for pytest."""
+    """A readable name for part of a case, for pytest."""
     if isinstance(value, Params):
         return f"r{value.depth_radius}-k{value.bias}-a{value.alpha}-b{value.beta}"
     if isinstance(value, np.dtype):
@@ -90,9 +90,9 @@ def case_id(value: object) -> str | None:
 def values(
     rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype
 ) -> np.ndarray:
-    """Normal numbers, some of them zeros, some 1,000 times as large.
+    """Normally distributed numbers, some replaced by 0, some multiplied by 1,000.
 
-    The large ones beside the ordinary are what a window sum that subtracts fails on.
+    A window sum that subtracts fails on large numbers beside ordinary ones.
     """
     data = rng.normal(size=shape)
     kind = rng.integers(0, 16, size=shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-# Before TensorFlow is imported, which prints at once otherwise.
+# Set before TensorFlow is imported, which otherwise prints right away.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
@@ -25,7 +25,7 @@ import tensorflow_lrn_grad as tlg
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "gpu: needs a GPU and a library built for it")
-    # A skipped test says why without being asked.
+    # Always say why a test is skipped.
     if "s" not in config.option.reportchars:
         config.option.reportchars += "s"
 
@@ -72,12 +72,12 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Numbers that depend on the test's name, and not on the order of the tests."""
+    """Random numbers seeded by the test's name, not by the order of the tests."""
     return np.random.default_rng(list(request.node.name.encode()))
 
 
 def run_eager(op: Callable, *arrays: np.ndarray) -> np.ndarray:
-    """The op called at once."""
+    """The op called eagerly."""
     return op(*map(tf.constant, arrays)).numpy()
 
 
@@ -94,7 +94,7 @@ def run_static_function(op: Callable, *arrays: np.ndarray) -> np.ndarray:
 
 
 def run_graph(op: Callable, *arrays: np.ndarray) -> np.ndarray:
-    """The op in a graph of TensorFlow 1, without shapes, run by a session."""
+    """The op in a TensorFlow 1 graph without shapes, run by a session."""
     with tf.Graph().as_default():
         inputs = [tf.compat.v1.placeholder(a.dtype) for a in arrays]
         output = op(*inputs)
@@ -115,8 +115,8 @@ def run(request: pytest.FixtureRequest) -> Callable:
 def child(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     """child(code, *arguments, NAME=value): runs Python code in a process of its own.
 
-    It imports from where this process does, and its environment has the variables
-    that are given. Its working directory is the test's temporary one.
+    It imports from the same places as this process, and has the given environment
+    variables. Its working directory is the test's temporary one.
     """
 
     def start(

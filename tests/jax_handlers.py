@@ -1,9 +1,10 @@
-"""Calls the XLA handlers of a library from JAX, and compares with the oracle.
+"""Calls the XLA handlers of a library from JAX, and checks them against the oracle.
 
     jax_handlers.py cpu|cuda LIBRARY
 
-The library holds cc/xla/host_handlers.cc or cc/xla/cuda_handlers.cc, and what they
-call. This needs JAX and no TensorFlow; tools/check_gpu.py compiles and starts it.
+The library holds cc/xla/host_handlers.cc or cc/xla/cuda_handlers.cc, and the code they
+call. This needs JAX, but not TensorFlow; tools/check_gpu.py compiles the library and
+runs this.
 """
 
 from __future__ import annotations

@@ -2,28 +2,27 @@
 
 The reference is NumPy with plain `power` and explicit windows, so that it shares
 no shortcut with the kernels. `lrn`, `lrn_grad` and `lrn_grad_grad` evaluate the
-formulas literally, in the arithmetic that they are asked for:
+formulas literally, in the arithmetic they are given:
 
 * wider than the type under test (`wide`), for values: `assert_close`;
-* the one that the op computes in (`narrow`), where the question is which results
-  are NaN, infinite or zero, since that depends on what overflows.
+* that of the op (`narrow`), where the question is which results are NaN, infinite
+  or zero, since that depends on what overflows.
 
 `lrn_error`, `lrn_grad_error` and `lrn_grad_grad_error` derive from the same
-inputs how far a correctly written kernel can be from the exact result.
+inputs how far a correct kernel can be from the exact result.
 
-How the errors are derived. With u = eps / 2 the rounding error of one operation,
-a norm of w squares is off by at most (w + 1) u M, where
-M = |bias| + |alpha| sum x^2. Where terms of both signs meet, M may exceed |N|, and
-the norm's relative error grows by the factor M / |N|; N^-beta multiplies a relative
-error by |beta|. A sum of w terms adds (w - 1) u of its magnitude, and what remains (a
-power, a division, a few products) is a fixed number of roundings. Together this is
-below
+How the errors are derived. Let u = eps / 2 be the rounding error of one operation.
+A norm of w squares is off by at most (w + 1) u M, where M = |bias| + |alpha| sum x^2.
+Where terms have different signs, M may exceed |N|, and the norm's relative error grows
+by the factor M / |N|; N^-beta multiplies a relative error by |beta|. A sum of w terms
+adds (w - 1) u of its magnitude, and the rest (a power, a division, a few products) is
+a fixed number of roundings. Together this is below
 
     (number of summands + 8) eps (sum of the magnitudes of the terms)
 
-where each term's magnitude counts with the factor by which it multiplies the norm's
-relative error, if that is more than one. This is first order: where the norm's
-relative error exceeds 1 %, because the norm is cancellation, nothing is demanded.
+where each term's magnitude is multiplied by the factor by which the term amplifies the
+norm's relative error, if that is more than one. This is first order: where cancellation
+makes the norm's relative error exceed 1 %, nothing is demanded.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ DTYPES = (HALF, BFLOAT16, FLOAT32, FLOAT64)
 # The largest relative error of a norm for which a first-order bound holds.
 FIRST_ORDER = 0.01
 
-# What results of 16-bit types may be off beyond that, relative to the magnitude of
-# their terms. GPU_APPROXIMATION for those that a GPU computed: see cc/cuda/lrn_rows.h.
+# The additional error allowed for 16-bit types, relative to the magnitude of the
+# terms: GPU_APPROXIMATION for results of a GPU (see cc/cuda/lrn_rows.h).
 approximation = 0.0
 GPU_APPROXIMATION = 2.0**-15
 
@@ -63,7 +62,7 @@ class Params:
         return dict(vars(self))
 
     def rounded(self, arithmetic: np.dtype) -> tuple:
-        """bias, alpha, beta as the ops know them: attributes are float32."""
+        """bias, alpha, beta as the ops see them: attributes are float32."""
         return tuple(
             arithmetic.type(np.float32(value))
             for value in (self.bias, self.alpha, self.beta)
@@ -89,7 +88,7 @@ def windows(channels: int, radius: int) -> list[slice]:
 
 
 def window_sums(values: np.ndarray, radius: int) -> np.ndarray:
-    """sum_{k in W(j)} values_k, each window summed by itself."""
+    """sum_{k in W(j)} values_k, each window summed on its own."""
     sums = np.zeros_like(values)
     for j, window in enumerate(windows(values.shape[-1], radius)):
         sums[..., j] = values[..., window].sum(axis=-1, dtype=values.dtype)
@@ -119,7 +118,7 @@ def lrn_grad(
 ) -> np.ndarray:
     """dx_k = dy_k N_k^-beta - 2 alpha beta x_k sum_{j in W(k)} dy_j y_j / N_j.
 
-    Where dy_j is zero its terms are zero, whatever y_j and N_j are.
+    Where dy_j is zero, its terms are zero for any y_j and N_j.
     """
     dy, x, y = (a.astype(arithmetic) for a in (dy, x, y))
     _, alpha, beta = p.rounded(arithmetic)
@@ -149,7 +148,7 @@ def lrn_grad_grad(
                  + 2 alpha x_m sum_{j in W(m)} ( 2 alpha beta dy_j y_j P_j / N_j^2
                                                  - beta u_j dy_j N_j^(-beta - 1) )
 
-    Where dy_j is zero the terms that contain it are zero.
+    Where dy_j is zero, the terms that contain it are zero.
     """
     u, dy, x, y = (a.astype(arithmetic) for a in (u, dy, x, y))
     _, alpha, beta = p.rounded(arithmetic)
@@ -178,11 +177,11 @@ class Norms:
 
     value: np.ndarray
     condition: np.ndarray  # M / |N|
-    uncertain: np.ndarray  # whether the relative error is past FIRST_ORDER
-    smallest: float  # the largest error that one underflow makes
+    uncertain: np.ndarray  # whether the relative error exceeds FIRST_ORDER
+    smallest: float  # the largest error of one underflow
 
     def factor(self, power: float) -> np.ndarray:
-        """By how much more than one rounding per summand N^power is off."""
+        """How many times (summands + 8) eps N^power may be off; at least 1."""
         # The norm's error is half of (number of summands + 8) eps.
         return np.maximum(1, abs(power) * self.condition / 2)
 
@@ -221,10 +220,10 @@ def _bound(
     underflow: np.ndarray,
     uncertain: np.ndarray,
 ) -> np.ndarray:
-    """(number of summands + 8) eps of the magnitudes, and what underflows.
+    """(number of summands + 8) eps of the magnitudes, plus what underflow loses.
 
-    Infinite where nothing is demanded; NaN where only the class of the result is,
-    since a magnitude is NaN or infinite.
+    Infinite where nothing is demanded; NaN where only the class of the result is
+    demanded, since a magnitude is NaN or infinite.
     """
     eps = float(np.finfo(narrow(dtype)).eps)
     error = (summands + 8) * (eps * magnitude + underflow)
@@ -268,7 +267,7 @@ def lrn_grad_error(
         terms = np.where(zero, 0, dy * y * inverse * n.factor(1))
         scale = 2 * alpha * beta
         magnitude = direct + scale * x * window_sums(terms, r)
-        # dy y and its quotient each may underflow before they are scaled up.
+        # dy y and its quotient may each underflow before they are scaled up.
         lost = np.where(zero, 0, (1 + dy + y) * (1 + inverse))
         lost = (1 + scale) * (x * window_sums(lost, r) + 1)
         lost = n.smallest * (lost + np.where(zero, 0, power))
@@ -286,8 +285,8 @@ def lrn_grad_grad_error(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How far a kernel's three results may be from the exact ones.
 
-    Sums nest here three deep (N, P and the outer one), so that the number of
-    summands is that of two windows.
+    Sums nest three deep here (N, P and the outer one), so the number of summands is
+    that of two windows.
     """
     u, dy, x, y = (np.abs(a.astype(wide(dtype))) for a in (u, dy, x, y))
     _, alpha, beta = np.abs(p.rounded(x.dtype))
@@ -336,16 +335,16 @@ def assert_close(
     Rounding is monotone: a value in [exact - error, exact + error] that is rounded
     once lies between the rounded ends. For half and bfloat16 this leaves exactly
     one value nearly everywhere. NaN and infinity must be where `exact` has them; a
-    NaN as error demands no more than that, an infinite error demands nothing.
-    `least_compared` is the part of the elements of which something must be demanded.
+    NaN error demands no more than that, an infinite error demands nothing. For at
+    least the fraction `least_compared` of the elements, something must be demanded.
     """
     dtype = got.dtype
     assert got.shape == exact.shape, f"{what}: shape {got.shape}, not {exact.shape}"
     with np.errstate(all="ignore"):
         demanded = ~np.isinf(error)
-        # Ends are infinite themselves where exact is, or are finite.
+        # Both ends are infinite where `exact` is.
         error = np.where(demanded & np.isfinite(exact), error, 0)
-        # float32 comes first: bfloat16 is rounded from it in the op, too.
+        # By way of float32, from which the op rounds bfloat16, too.
         low, high = (
             end.astype(narrow(dtype)).astype(dtype).astype(wide(dtype))
             for end in (exact - error, exact + error)
@@ -393,7 +392,7 @@ def assert_lrn_grad(
 
 
 def assert_same_classes(got: np.ndarray, expected: np.ndarray, what: str = "") -> None:
-    """Fails unless NaN, +infinity and -infinity are at the same places."""
+    """Fails unless NaN, +infinity and -infinity are in the same places."""
     for name, is_class in (
         ("NaN", np.isnan),
         ("+infinity", np.isposinf),

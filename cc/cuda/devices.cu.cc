@@ -1,4 +1,4 @@
-// What the CUDA runtime tells of the GPUs here, and the texts of its errors.
+// What the CUDA runtime says about this machine's GPUs, and its error messages.
 #include "cc/cuda/devices.h"
 
 #include <string>
@@ -6,7 +6,7 @@
 #include "cc/cuda/lrn_rows.h"
 #include "cc/cuda/runtime.h"
 
-// As in "80,90"; a program that does not ask for devices needs not tell.
+// For example "80,90". Need not be defined if DevicesError is never called.
 #ifndef TFLRN_CUDA_ARCHS
 #define TFLRN_CUDA_ARCHS ""
 #endif

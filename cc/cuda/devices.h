@@ -9,10 +9,11 @@
 
 namespace tflrn::cuda {
 
-// Whether a GPU of the compute capability major.minor can run what nvcc built
-// for `archs`, as in "80,90", and as PTX of the last of them. Machine code runs
-// on later GPUs of its major version; that of an architecture with an "a", as
-// in "90a", on no other. PTX runs on all later GPUs, but for "a" and "f".
+// Whether a GPU of compute capability major.minor can run what nvcc built for
+// `archs`, such as "80,90": machine code for each, and PTX for the last.
+// Machine code also runs on later GPUs of the same major version, except for
+// "a" architectures such as "90a", which run on no other GPU. PTX runs on all
+// later GPUs, except for "a" and "f" architectures.
 inline bool RunsOn(const std::string& archs, int major, int minor) {
   const int capability = 10 * major + minor;
   for (size_t begin = 0; begin < archs.size();) {
@@ -29,7 +30,7 @@ inline bool RunsOn(const std::string& archs, int major, int minor) {
   return false;
 }
 
-// Why the kernels do not run on every GPU here, with the driver that is here;
+// Why the kernels do not run on every GPU of this machine with its driver;
 // empty if they do.
 std::string DevicesError();
 

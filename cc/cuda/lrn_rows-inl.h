@@ -1,11 +1,11 @@
 // The kernel of the three ops, its launch, and the choice of its version. Each
 // lrn_rows_<type>.cu.cc compiles it for one element type.
 //
-// A block computes a tile of whole rows, so that no row waits for another block
-// and an output may take the place of an input. It reads every input once and
-// writes every output once; window sums pass through shared memory, or, for
-// rows too long for it, through the caller's workspace. docs/gpu.md has the
-// design and its numbers.
+// A block computes a tile of whole rows, so no row waits for another block, and
+// an output may overwrite an input. It reads every input once and writes every
+// output once; window sums pass through shared memory, or, for rows too long
+// for it, through the caller's workspace. docs/gpu.md describes the design and
+// gives its numbers.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -21,38 +21,37 @@
 #include "cc/cuda/walks.h"
 #include "cc/cuda/windows.h"
 
-// For measurements.
+// Overridden by measurements.
 #ifndef TFLRN_TILE_THREADS
 #define TFLRN_TILE_THREADS 128
 #endif
 
-// Not an unnamed namespace: nvcc would name the kernels after the folder they
-// are compiled in, and no two builds would make the same library.
+// Not an unnamed namespace: nvcc would then put the build folder's path into
+// the kernels' names, and no two builds would produce the same library.
 namespace tflrn::cuda {
 
-// The numbers of a launch.
+// The constants of a launch.
 struct LaunchPolicy {
-  // A tile has as many rows as keep about this many threads busy: few, so that
-  // while one block of a multiprocessor waits for all its threads, others ask
-  // for memory.
+  // A tile has enough rows for about this many threads: few, so that while one
+  // block of a multiprocessor waits at a barrier, others load.
   static constexpr int kTileThreads = TFLRN_TILE_THREADS;
-  // A row of up to this many packs is a tile that stays in registers.
+  // Of a block, at most. Rows of up to this many packs stay in registers.
   static constexpr int kMaxThreads = 512;
-  // What every GPU gives a block without being asked.
+  // The shared memory that a block gets on every GPU without opting in.
   static constexpr int64_t kSharedBytes = 48 * 1024;
-  // Blocks that have a workspace each: about two for each multiprocessor of the
+  // Blocks with a workspace, at most: about two per multiprocessor of the
   // largest GPUs.
   static constexpr int64_t kWorkspaceBlocks = 256;
   static constexpr int64_t kMaxBlocks = int64_t{1} << 30;
   static constexpr int kWarp = 32;
 
-  // Packs of each input that a thread keeps. To be busy, an H100's memory needs
-  // 16 KiB asked for by each multiprocessor at any time; with two packs, 1024
-  // threads ask for 32 KiB of LRN's one input at once.
+  // Packs of each input that a thread keeps. An H100's memory is busy when each
+  // multiprocessor has 16 KiB in flight; with two packs, 1024 threads request
+  // 32 KiB of LRN's one input at once.
   static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
-  // Blocks of kMaxThreads for which a multiprocessor must have registers, so
-  // that enough is asked for; 1 where that would spill, as in nvcc 13.0's code
-  // of LRNGradGrad before the architecture 80.
+  // Blocks of kMaxThreads that must fit into a multiprocessor's registers, to
+  // keep enough loads in flight; 1 where that would spill, as LRNGradGrad of
+  // 16-bit types does with nvcc 13.0 before architecture 80.
   template <class Window, class T>
   static constexpr int MinBlocks([[maybe_unused]] Op op) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
@@ -66,7 +65,7 @@ struct LaunchPolicy {
                 "whole warps");
 };
 
-// How many values wait for their window sums at a time, for each channel.
+// The values stored per channel for window sums, over all rounds.
 constexpr int Windows(Op op) {
   return op == Op::kLrn ? 1 : op == Op::kLrnGrad ? 2 : 4;
 }
@@ -77,13 +76,13 @@ struct KernelArgs {
   typename Steps::Type* outputs[Steps::kOutputs];
   int64_t rows;
   int64_t channels;
-  void* workspace;  // WindowBytes of a tile for each block, or null.
+  void* workspace;  // WindowBytes of a tile per block, or null.
 
   int64_t radius = 0;
   int64_t rows_per_tile = 0;
   typename Steps::Coefficients coefficients = {};
   bool plain_power = false;  // HasPlainNormPower
-  bool aligned = false;      // All tiles begin at the alignment of packs.
+  bool aligned = false;      // All tiles begin aligned to packs.
 };
 
 template <class Steps, class Window, class Walk>
@@ -109,8 +108,8 @@ __global__ void __launch_bounds__(
                blockIdx.x * Windows(Steps::kOp) * window_elements;
     }
   }
-  // Each round has windows of its own, so that none waits for the last one's
-  // sums.
+  // Each round has its own windows. Shared ones would need a barrier between
+  // one round's Sum and the next round's Put.
   Window windows[kRounds][kWindows];
   TFLRN_UNROLL
   for (int round = 0; round < kRounds; ++round) {
@@ -144,7 +143,7 @@ __global__ void __launch_bounds__(
   const int64_t first_tile = blockIdx.x * args.rows_per_tile;
   for (int64_t begin = first_tile; begin < args.rows;
        begin += gridDim.x * args.rows_per_tile) {
-    // The last tile's sums may still be read.
+    // Other threads may still be reading the last tile's sums.
     if (begin != first_tile) __syncthreads();
     const int64_t rows_left = args.rows - begin;
     const Index rows =
@@ -155,7 +154,7 @@ __global__ void __launch_bounds__(
     const auto load = [&](int i, const Place<Index>& place) {
       steps[i].LoadInputs(args.inputs, offset + place.offset, place.lanes);
     };
-    // The sums of the first round, which gives the norms, and what follows.
+    // The sums of the first round, which give the norms, and what follows.
     const auto with_norms = [&](int i, const Place<Index>& place) {
       if constexpr (!Walk::kKeeps) {
         load(i, place);
@@ -173,7 +172,7 @@ __global__ void __launch_bounds__(
                       offset + place.offset, place.lanes);
     };
 
-    // All the packs are asked for before one of them is waited for.
+    // All packs are requested before any of them is waited for.
     if constexpr (Walk::kKeeps) walk.ForEach(load);
     walk.ForEach([&](int i, const Place<Index>& place) {
       if constexpr (!Walk::kKeeps) load(i, place);
@@ -208,13 +207,13 @@ int64_t WindowBytes(Op op, int64_t rows, int64_t channels, int64_t radius) {
          static_cast<int64_t>(sizeof(V));
 }
 
-// How many rows have their windows in shared memory together.
+// The number of rows whose windows fit into shared memory together.
 template <class Window, class V>
 int64_t RowsInSharedMemory(Op op, int64_t channels, int64_t radius) {
   const int64_t one = WindowBytes<Window, V>(op, 1, channels, radius);
   if (one > LaunchPolicy::kSharedBytes) return 0;
   const int64_t more = WindowBytes<Window, V>(op, 2, channels, radius) - one;
-  // Where packs cross rows, a short row may take a pack or none.
+  // Where packs cross rows, another short row may add a pack or nothing.
   return 1 + (LaunchPolicy::kSharedBytes - one) / std::max<int64_t>(1, more);
 }
 
@@ -236,13 +235,13 @@ int LaunchKernel(const KernelArgs<Steps>& args, int64_t max_blocks,
   return cudaLaunchKernelEx(&config, RowsKernel<Steps, Window, Walk>, args);
 }
 
-// The versions. Each launches if it applies, and says so.
+// The versions. Each launches if it applies, and returns whether it did.
 
 template <class Steps>
 using TileWindow =
     TapWindow<typename Steps::V, Steps::kLanes, kMaxTapRadius, true, int>;
 
-// Rows of whole, aligned packs, windows of one kind.
+// For rows of whole, aligned packs, with the given kind of window.
 template <class Steps, class Window>
 bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
   constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
@@ -254,8 +253,8 @@ bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
       packs_per_row > LaunchPolicy::kMaxThreads || shared == 0) {
     return false;
   }
-  // Unaligned, these rows must be the tile version's, which adds in the same
-  // order as this one. The loop does not.
+  // Unaligned rows of this length must go to the tile version, which adds in
+  // the same order as this one: the loop version does not.
   if (args.radius <= kMaxTapRadius &&
       RowsInSharedMemory<TileWindow<Steps>, V>(Steps::kOp, args.channels,
                                                args.radius) == 0) {
@@ -273,7 +272,7 @@ bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
   return true;
 }
 
-// Any other rows that fit into a block, with a radius up to kMaxTapRadius.
+// For any other rows that fit into a block, with a radius up to kMaxTapRadius.
 template <class Steps>
 bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
   using Window = TileWindow<Steps>;
@@ -289,7 +288,7 @@ bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
   const int64_t busy = std::max<int64_t>(
       1, LaunchPolicy::kTileThreads * kPacks * kLanes / args.channels);
   int64_t rows = std::min({busy, shared, args.rows});
-  // So many rows are whole packs.
+  // The fewest rows that make whole packs.
   const int64_t whole = kLanes / std::gcd(args.channels, kLanes);
   if (rows >= whole) {
     rows -= rows % whole;
@@ -312,7 +311,7 @@ using LoopTaps = TapWindow<V, 1, kMaxTapRadius, false, int64_t>;
 template <class V>
 using LoopWide = WideWindow<V, 1, int64_t>;
 
-// All that is left: rows of any length and radius.
+// For everything else: rows of any length and radius.
 template <class Steps, class Window>
 int LaunchLoop(KernelArgs<Steps> args, Stream stream) {
   const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
@@ -348,7 +347,8 @@ KernelArgs<To> WithSteps(const KernelArgs<From>& from) {
   return to;
 }
 
-// The best version that applies. All give the same result, but for rounding.
+// Launches the best version that applies. All give the same result, except for
+// rounding.
 template <template <class, int> class StepsOf, class T>
 int Launch(const LrnParams& params,
            KernelArgs<StepsOf<T, kPackBytes / sizeof(T)>> args, Stream stream) {
@@ -376,7 +376,7 @@ int Launch(const LrnParams& params,
     using Window = TapWindow<V, kLanes, 5, false, int>;
     if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
   } else if (args.radius > kMaxTapRadius) {
-    // Of 8 values and the places of their windows registers cannot hold all.
+    // 8 values and the positions of their windows do not fit into registers.
     using WideSteps = StepsOf<T, std::min(kLanes, 4)>;
     using Window = WideWindow<V, WideSteps::kLanes, int>;
     const auto wide = WithSteps<WideSteps>(args);

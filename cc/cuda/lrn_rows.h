@@ -1,5 +1,5 @@
 // Local Response Normalization and its gradients on a GPU: what cc/tf and
-// cc/xla call. No header of CUDA is needed to include this one.
+// cc/xla call. This header needs none of CUDA's.
 //
 // A tensor is `rows` rows of `channels` contiguous values. Rows are
 // independent, and each output value depends on its row alone: the same inputs
@@ -8,19 +8,19 @@
 // T          Half, BFloat16, float, double. The 16-bit types are computed in
 //            float and rounded once.
 // params     valid (ValidateParams).
-// Pointers   are of device memory, and need the alignment of T only; 16 bytes
+// Pointers   point to device memory and need only the alignment of T; 16 bytes
 //            is faster. The output may be the same buffer as any one of the
-//            inputs; otherwise buffers must not overlap. They are not read
-//            where there are no elements.
-// workspace  WorkspaceBytes bytes of device memory, aligned to 16 bytes, until
-//            the work is done. Its contents do not matter.
+//            inputs; otherwise buffers must not overlap. Pointers are not
+//            dereferenced if there are no elements.
+// workspace  WorkspaceBytes bytes of device memory, aligned to 16 bytes and
+//            reserved until the work is done. Its contents do not matter.
 // stream     of the current device. The functions return before the work is
 //            done; they allocate nothing and wait for nothing.
-// Returned   is a cudaError_t, 0 for success; ErrorMessage has its text. What
-//            fails later is reported by the stream.
-// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of
-//            the sum of the magnitudes of the terms; for the 16-bit types,
-//            whose power is approximate, 2^-15 of it more, and one rounding.
+// Returns    a cudaError_t, 0 for success; ErrorMessage has its text. Later
+//            failures are reported by the stream.
+// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of the sum
+//            of the magnitudes of the terms; for the 16-bit types, whose power
+//            is approximate, 2^-15 of that sum more, and one rounding.
 #ifndef TFLRN_CC_CUDA_LRN_ROWS_H_
 #define TFLRN_CC_CUDA_LRN_ROWS_H_
 
@@ -38,8 +38,8 @@ using Stream = CUstream_st*;  // cudaStream_t
 
 enum class Op { kLrn, kLrnGrad, kLrnGradGrad };
 
-// 0 unless a row is too long for the window sums to stay in shared memory,
-// which holds rows of 500 channels whatever the op, T and radius are.
+// 0 unless a row is too long for its window sums to stay in shared memory. Rows
+// of 500 channels fit with every op, T and radius.
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
                       int64_t channels);
@@ -65,7 +65,7 @@ int LaunchLrnGradGrad(const LrnParams& params, const T* u, const T* dy,
                       int64_t rows, int64_t channels, void* workspace,
                       Stream stream);
 
-// The text of an error that the functions above returned.
+// The text of an error returned by the functions above.
 const char* ErrorMessage(int error);
 
 }  // namespace tflrn::cuda

@@ -1,15 +1,15 @@
 // norm^-beta, and division by a norm.
 //
-// While an H100 copies the bytes of an element of LRN, it has time for 79
-// instructions with float, 39 with half (docs/gpu.md). The power of cc/core is
-// 37 of them, a division about 10. Where the power is plain, the hardware's
-// approximations take their place, but for double:
+// In the time that an H100 takes to copy one element's bytes of LRN, it can
+// execute 79 instructions for float, 39 for half (docs/gpu.md). The power of
+// cc/core takes 37, a division about 10. Where the power is plain, the
+// hardware's approximations replace both, except for double:
 //
-//   float          the power of cc/core, with their log2 and 2^x for its
-//                  polynomials: about 21
+//   float          the power of cc/core, with the hardware's log2 and 2^x
+//                  instead of its polynomials: about 21
 //   16-bit types   2^(-beta log2(norm)): 3
 //
-// In all other cases both are those of cc/core, and IEEE 754's division.
+// In all other cases, the power is that of cc/core and the division IEEE 754's.
 #ifndef TFLRN_CC_CUDA_NORM_POWER_H_
 #define TFLRN_CC_CUDA_NORM_POWER_H_
 
@@ -21,8 +21,8 @@
 #include "cc/core/types.h"
 #include "cc/cuda/runtime.h"
 
-// The host runs the kernels in tests only, where tests/cc/emulated_cuda.h
-// defines these, with errors as large as the hardware's may be.
+// The host runs the kernels only in tests. There tests/cc/emulated_cuda.h
+// defines these, with the largest errors that the hardware may have.
 namespace tflrn::emulated {
 float Log2(float value);
 float Exp2(float value);
@@ -31,10 +31,10 @@ float Reciprocal(float value);
 
 namespace tflrn::cuda {
 
-// The hardware's approximations. PTX names their largest errors: 2^-22 for
-// log2, absolute for arguments in [1/2, 2] and relative elsewhere, 2^-22
-// relative for 2^x, and 2^-23 relative for the reciprocal. Infinity and NaN
-// give what the formulas give. Denormal arguments and results are 0.
+// The hardware's approximations. Their largest errors according to PTX: 2^-22
+// for log2, absolute for arguments in [1/2, 2] and relative elsewhere; 2^-22
+// relative for 2^x; and 2^-23 relative for the reciprocal. Infinity and NaN
+// give what the formulas give. Denormal arguments and results count as 0.
 struct ApproximateFunctions {
   TFLRN_INLINE float Log2(float value) {
 #ifdef __CUDA_ARCH__
@@ -67,9 +67,9 @@ struct ApproximateFunctions {
   }
 };
 
-// Divides by a norm; for the formulas it is a number like any other. By way of
-// four times the reciprocal, since that of a norm above 2^126 is denormal: the
-// approximation would give 0, and so it only loses two bits.
+// A norm to divide by, which the formulas use like a number. The reciprocal of
+// a norm above 2^126 is denormal, and its approximation would be 0. Computed as
+// a quarter of four times the reciprocal, it only loses two bits.
 class ReciprocalNorm {
  public:
   __device__ explicit ReciprocalNorm(float norm)
@@ -84,23 +84,25 @@ class ReciprocalNorm {
   float one_over_norm_;
 };
 
-// Whether a norm is 2^-124 or more, or NaN, and its power and its reciprocal
-// leave neither the normal numbers nor, but for infinity, the finite ones.
+// Whether every norm is 2^-124 or more, or NaN, and its power is neither
+// denormal nor infinite. Then a quarter of the norm, whose reciprocal
+// ReciprocalNorm takes, is not denormal either.
 inline bool HasPlainNormPower(const LrnParams& params) {
   return HasPlainPower(params.bias, params.alpha, params.beta) &&
          params.bias >= 0x1p-124f;
 }
 
-// T        what is stored.
+// T        the stored type.
 // kPlain   HasPlainNormPower holds.
 template <class T, bool kPlain>
 struct NormPower {
   using V = typename ComputeType<T>::type;
   static constexpr bool kApproximate = kPlain && sizeof(V) == sizeof(float);
 
-  // norm^-beta. With beta < 1 the relative error is, where approximate, at most
-  // 5 2^-23 for float (log2: 1.4, 2^x: 2, five roundings: 1.5), and
-  // (|log2 norm| + 2) 2^-22 for 16-bit types, whose rounding has 2^-11 or more.
+  // norm^-beta. Where it is approximate, with beta < 1, the relative error is
+  // at most 5 2^-23 for float (log2: 1.4, 2^x: 2, five roundings: 1.5), and
+  // (|log2 norm| + 2) 2^-22 for 16-bit types, whose rounding adds 2^-11 or
+  // more.
   static __device__ __forceinline__ V Of(V norm, const PowerParams<V>& p) {
     if constexpr (kApproximate && sizeof(T) == 2) {
       return ApproximateFunctions::Exp2(p.minus_beta *
@@ -112,7 +114,7 @@ struct NormPower {
     }
   }
 
-  // Approximate: adds 2^-23 to the relative error of a quotient.
+  // The approximation adds 2^-23 to the relative error of a quotient.
   static __device__ __forceinline__ auto Divisor(V norm) {
     if constexpr (kApproximate) {
       return ReciprocalNorm(norm);

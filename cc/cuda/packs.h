@@ -1,5 +1,5 @@
 // Packs of values that a thread moves at once, and their conversion to and from
-// the type that is computed in.
+// the compute type.
 #ifndef TFLRN_CC_CUDA_PACKS_H_
 #define TFLRN_CC_CUDA_PACKS_H_
 
@@ -12,7 +12,7 @@
 
 namespace tflrn::cuda {
 
-// The widest access of a thread to memory.
+// The widest memory access of a thread.
 constexpr int kPackBytes = 16;
 
 template <class T, int kLanes>
@@ -59,8 +59,8 @@ TFLRN_DEVICE Pack<T, kLanes> NarrowAll(const Compute (&values)[kLanes]) {
   return pack;
 }
 
-// Which lanes of a pack are in memory: all of them, at an address that is
-// aligned to the size of the pack; or the first `count`, aligned to T.
+// Which lanes of a pack are in memory: all of them, at an address aligned to
+// the size of the pack, or the first `count`, aligned to T.
 struct Lanes {
   bool whole;
   int count;

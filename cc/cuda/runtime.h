@@ -1,5 +1,6 @@
-// The CUDA runtime. Without nvcc, whoever includes the kernels has declared
-// what they use of it: tests/cc/emulated_cuda.h, which runs them on the host.
+// The CUDA runtime. Without nvcc, files that include the kernels first include
+// tests/cc/emulated_cuda.h, which declares what they use of it and runs them on
+// the host.
 #ifndef TFLRN_CC_CUDA_RUNTIME_H_
 #define TFLRN_CC_CUDA_RUNTIME_H_
 

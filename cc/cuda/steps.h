@@ -1,14 +1,16 @@
-// The arithmetic of the three ops as a thread does it for the channels it
-// holds: what it loads, the values whose window sums it needs, and its results.
-// The formulas are those of cc/core/formulas.h.
+// The arithmetic of the three ops for the channels that a thread holds: what it
+// loads, the values whose window sums it needs, and its results. The formulas
+// are those of cc/core/formulas.h.
 //
 //   LoadInputs
-//   FirstValues    whose kWindows window sums give the norm, among others
-//   WithNorms      turns these sums into the values of the second round of
-//                  window sums; LRN, which has kRounds = 1, into its results
-//   Finish         takes the sums of the second round, and stores the results
+//   FirstValues    gives the values of the first round of kWindows window sums,
+//                  the first of which gives the norm
+//   WithNorms      turns these sums into the values of the second round, or, in
+//                  LRN, which has kRounds = 1, into the results
+//   Finish         takes the sums of the second round or LRN's results, and
+//                  stores the results
 //
-// kLanes   the channels.
+// kLanes   the number of channels.
 // kPlain   HasPlainNormPower holds.
 #ifndef TFLRN_CC_CUDA_STEPS_H_
 #define TFLRN_CC_CUDA_STEPS_H_
@@ -136,7 +138,7 @@ struct LrnGradGradSteps {
   using Coefficients = LrnCoefficients<V>;
 
   Pack<T, kLanes> u, dy, x, y;
-  // Stored at the end, since they may take the place of dy and y.
+  // Stored at the end, since they may overwrite dy and y.
   Pack<T, kLanes> d_dy, d_y;
 
   __device__ void LoadInputs(const T* const* inputs, int64_t offset,

@@ -1,9 +1,9 @@
-// Which packs of a tile a thread takes. A tile is whole rows; a thread visits
-// its packs several times, and those of a walk that kKeeps stay in registers
-// meanwhile.
+// Which packs of a tile a thread takes. A tile is whole rows. A thread visits
+// its packs several times; if the walk has kKeeps, they stay in registers
+// between visits.
 //
-//   ForEach(function)   calls function(i, place) for the thread's packs, of
-//                       which it keeps pack i, below kKept
+//   ForEach(function)   calls function(i, place) for each of the thread's
+//                       packs, where i < kKept is its index among those kept
 #ifndef TFLRN_CC_CUDA_WALKS_H_
 #define TFLRN_CC_CUDA_WALKS_H_
 
@@ -15,8 +15,8 @@
 
 namespace tflrn::cuda {
 
-// For rows of whole packs, all of them aligned: blockDim.x is the packs of a
-// row, and a thread takes the same pack of every blockDim.y-th row.
+// For rows of whole, aligned packs: blockDim.x is the number of packs in a row,
+// and a thread takes the same pack of every blockDim.y-th row.
 template <int kLanes, int kPacks>
 class RowWalk {
  public:
@@ -48,9 +48,9 @@ class RowWalk {
   int channels_;
 };
 
-// For all rows that fit into the registers of a block. Takes the tile as packs
-// of contiguous values, whatever rows they belong to, so that any number of
-// channels is moved by wide accesses.
+// For all rows that fit into the registers of a block. Packs are contiguous
+// values of the tile and may cross rows, so that accesses are wide for any
+// number of channels.
 template <int kLanes, int kPacks>
 class TileWalk {
  public:
@@ -58,7 +58,7 @@ class TileWalk {
   static constexpr bool kKeeps = true;
   static constexpr int kKept = kPacks;
 
-  // aligned: tiles begin at the alignment of packs.
+  // aligned: tiles begin aligned to packs.
   __device__ TileWalk(int rows, int channels, bool aligned)
       : elements_(rows * channels), channels_(channels), aligned_(aligned) {}
 
@@ -83,8 +83,8 @@ class TileWalk {
   bool aligned_;
 };
 
-// For rows of any length, value by value: a block's threads take blockDim.y
-// rows, and read them again, from a cache, each time.
+// For rows of any length, value by value: a block takes blockDim.y rows, and
+// reads them again, from a cache, on each visit.
 class LoopWalk {
  public:
   using Index = int64_t;

@@ -1,22 +1,24 @@
-// Window sums over the channels of the rows of a tile, which the threads of a
-// block share: each thread puts its values, all of them prepare, and each takes
-// the sums around its channels.
+// Window sums over the channels of a tile's rows, computed by the threads of a
+// block together: each thread puts its values, all threads prepare, and each
+// takes the sums around its channels.
 //
 // A sum adds exactly the values of its window and subtracts nothing, so that
 // neighbours of different magnitude lose no precision, and NaN and infinity
 // stay inside the windows that hold them.
 //
 // V        float or double.
-// kLanes   the consecutive channels that a thread puts and takes at once.
+// kLanes   the number of consecutive channels that a thread puts and takes at
+//          once.
 // Index    holds an offset into the tile.
 //
-// Both kinds of windows have
+// Both kinds of window have
 //
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
-//   kFewRegisters                      64 will do
+//   kFewRegisters                      whether 64 registers suffice
 //   Put(place, values)
-//   Prepare()                          by all threads, after the last Put
+//   Prepare()                          called by all threads, after the last
+//                                      Put
 //   Sum(place, values)                 turns the values that were put there
 //                                      into their window sums
 #ifndef TFLRN_CC_CUDA_WINDOWS_H_
@@ -38,7 +40,7 @@ template <class Index>
 struct Place {
   Index row;
   Index channel;  // Of the first lane.
-  Index pack;     // Of the row, or, where packs cross rows, of the tile.
+  Index pack;     // In the row, or, where packs cross rows, in the tile.
   Index offset;   // From the tile's first element.
   Lanes lanes;
 };
@@ -47,9 +49,9 @@ struct Place {
 constexpr int kMaxTapRadius = 8;
 
 // For a radius up to kMaxRadius: adds the neighbours in registers, in an order
-// that depends on the number of channels and not on the alignment.
+// that depends on the number of channels but not on the alignment.
 //
-// kMaxRadius    2: the radius of AlexNet and GoogLeNet, and no other.
+// kMaxRadius    if 2, the radius is 2, as in AlexNet and GoogLeNet, not less.
 // kAcrossRows   packs may cross the ends of rows.
 template <class V, int kLanes, int kMaxRadius, bool kAcrossRows, class Index>
 class TapWindow {
@@ -102,8 +104,8 @@ class TapWindow {
         const bool far =
             i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
         if (own || far) continue;
-        // What the window of an edge channel lacks is 0. Packs that cross rows
-        // see to that when they add.
+        // Values past the ends of a row count as 0. Where packs cross rows,
+        // that is left to the additions.
         const Index distance = i / kLanes - kPad;
         const bool in_row = distance < 0 ? place.pack >= -distance
                                          : place.pack + distance < row_packs_;
@@ -125,28 +127,28 @@ class TapWindow {
   }
 
  private:
-  // What one access moves. The groups of packs lie one behind the other: first
-  // groups of all packs, then their second groups. So neighbouring threads
-  // access neighbouring 16 bytes, which no two of 8 threads find in one bank.
+  // The values that one access moves. In memory, the first groups of all packs
+  // precede their second groups. So neighbouring threads access neighbouring 16
+  // bytes, and no two of 8 threads meet in a bank.
   static constexpr int kGroup = kLanes == 1 ? 1 : kPackBytes / sizeof(V);
   static constexpr int kGroups = kLanes / kGroup;
   using Group = Pack<V, kGroup>;
-  // How many packs away a neighbour may be; where packs cross rows, there is
-  // memory for as many before the first and after the last.
+  // How many packs away a neighbour may be. Where packs cross rows, the memory
+  // has as many extra packs before the first and after the last.
   static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
 
-  // A thread's values and as many packs before and after them as it may need.
+  // A thread's own values, and kPad packs before and after them.
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
 
-  // For rows of whole pairs of channels. The windows of both channels of a pair
-  // are the pairs that they share, and at each end one more value or one more
-  // pair. kRadius is the radius, or more.
+  // For an even number of channels. The windows of a pair's two channels are
+  // the pairs that they share, plus one value at one end and, if the radius is
+  // even, one pair at the other. kRadius is at least the radius.
   template <int kRadius>
   __device__ void AddInPairs(const V (&span)[kSpan], Index first_channel,
                              V (&values)[kLanes]) const {
-    // Code for each radius: no instruction is spent on neighbours too far.
-    // Where packs cross rows that would be too much code.
+    // Separate code for each radius spends no instruction on neighbours outside
+    // the window. Where packs cross rows, that would be too much code.
     if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
       if (radius_ < kRadius) {
         return AddInPairs<kRadius - 1>(span, first_channel, values);
@@ -168,7 +170,7 @@ class TapWindow {
       TFLRN_UNROLL
       for (int p = 0; p < kPairs; ++p) {
         const int at = kOwn + 2 * p;
-        // Not products with 0, which would be NaN for infinity.
+        // Not products with 0: those of infinity would be NaN.
         const auto before = [&](V value) {
           return kAcrossRows && channel[p] < k ? V{} : value;
         };
@@ -211,7 +213,8 @@ class TapWindow {
     }
   }
 
-  // The channel `step` further on, where a row ends after whole steps.
+  // The channel `step` further on, or 0 at the end of a row, whose length is a
+  // multiple of `step`.
   __device__ Index Following(Index channel, int step) const {
     return channel + step == channels_ ? 0 : channel + step;
   }
@@ -236,10 +239,10 @@ class TapWindow {
 //
 //   sum = suffix[first] + chunks between + prefix[last]
 //
-// where suffix and prefix add within their chunk. As many whole chunks lie
-// between for every channel, or one more: their sums are made by doubling, over
-// an eighth of the elements, in a number of steps that grows with the logarithm
-// of the radius.
+// where suffix and prefix are sums within a chunk. The number of whole chunks
+// between is the same for every channel, or one more. Their sums are built by
+// doubling, over an eighth of the elements, in a number of steps that grows
+// with the logarithm of the radius.
 template <class V, int kLanes, class Index>
 class WideWindow {
  public:
@@ -278,8 +281,8 @@ class WideWindow {
     int from = 0;
     Index done = 0;
     for (Index width = 1; width <= WholeChunks(); width *= 2) {
-      // Level `from` holds the sums of `width` chunks from each chunk on, the
-      // result those of `done`.
+      // Level `from` holds the sums of `width` chunks from each chunk on, and
+      // the result those of `done` chunks.
       const bool take = (WholeChunks() & width) != 0;
       ForEachInLevel([&](Index row, Index i) {
         const V* const sums = Level(row, from);
@@ -304,7 +307,7 @@ class WideWindow {
     for (int i = 0; i < kLanes; ++i) {
       const Index first = place.channel + i - radius_;
       const Index last = place.channel + i + radius_;
-      // Shifts, since they round down below zero too.
+      // Shifts, since they round down even below zero.
       const Index after_first = (first >> kChunkBits) + 1;
       const Index of_last = last >> kChunkBits;
       V sum = result[after_first + before_first_];
@@ -313,7 +316,7 @@ class WideWindow {
       if (extra < of_last && extra < chunks_) {
         sum += prefix[Skewed(extra * kChunk + kChunk - 1)];
       }
-      // Past the row's end the prefix of the last chunk is its total.
+      // Past the row's end, the last chunk's prefix is its total.
       if (of_last < chunks_) sum += prefix[Skewed(last)];
       values[i] = sum;
     }
@@ -325,7 +328,7 @@ class WideWindow {
   static_assert(2 * (kMaxTapRadius + 1) >= 2 * kChunk,
                 "a window ends in another chunk, with one or more between");
 
-  // Leaves an element free after each that fill the 32 banks: then threads that
+  // Leaves one element free after every 32 banks' worth, so that threads that
   // access every 2nd, 4th or 8th element do not meet in a bank.
   template <class I>
   static constexpr __host__ __device__ I Skewed(I element) {
@@ -335,12 +338,12 @@ class WideWindow {
   static constexpr __host__ __device__ I Chunks(I channels) {
     return (channels + kChunk - 1) / kChunk;
   }
-  // Chunks before the row's first, all zero, in which a window may begin.
+  // All-zero chunks before the row's first, in which a window may begin.
   template <class I>
   static constexpr __host__ __device__ I BeforeFirst(I radius) {
     return (radius + kChunk - 1) / kChunk;
   }
-  // Chunks that every window holds, but for the row's ends.
+  // Whole chunks in every window, except at the row's ends.
   __device__ Index WholeChunks() const { return 2 * radius_ / kChunk - 1; }
 
   __device__ V* Prefix(Index row) const { return memory_ + row * stride_; }
@@ -365,8 +368,8 @@ class WideWindow {
     }
   }
 
-  // Turns the values of each chunk into prefix and suffix, and their sum into
-  // the first level.
+  // Turns the values of each chunk into prefixes and suffixes, and stores their
+  // sum in the first level.
   __device__ void AddWithinChunks() const {
     ForEachInLevel([&](Index row, Index i) {
       V total = V{};

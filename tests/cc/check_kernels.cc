@@ -1,17 +1,17 @@
 // Runs the checks of the GPU kernels: on a GPU, compiled by nvcc, with the
-// library's own objects; or on the host, emulated. It needs no test framework,
-// so that it runs where there is none; tools/check_gpu.py compiles and starts
+// library's own objects; or emulated on the host. It needs no test framework,
+// so it runs where none is installed; tools/check_gpu.py compiles and starts
 // it.
 //
-//     check_kernels [WORDS...]    those with one of the words in their names
-//     check_kernels --list        the GPU, and the names, a line each
+//     check_kernels [WORDS...]    runs those whose names have one of the words
+//     check_kernels --list        prints the GPU, and the names, one per line
 //
-// Exit status: 0 if all is well, 1 if not, 3 where there is no GPU.
+// Exit status: 0 if all is well, 1 if not, 3 if there is no GPU.
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
 #include "tests/cc/emulated_cuda.h"
-// The runtime before what uses it.
+// After the runtime, which it uses.
 #include "cc/cuda/lrn_rows-inl.h"
 #endif
 
@@ -29,8 +29,8 @@ namespace {
 
 #ifdef __CUDACC__
 
-// More than 2^31 elements, in place, of which each 64-bit offset counts: the
-// rows at both ends and around 2^31 are those of a small tensor.
+// More than 2^31 elements, in place, so that offsets need 64 bits. The tensor
+// repeats a small one, and so must the result.
 void CheckLargeTensor(Report* report) {
   constexpr int64_t kChannels = 96, kPeriod = 1024;
   constexpr int64_t kRows =
@@ -65,7 +65,7 @@ void CheckLargeTensor(Report* report) {
   Must(cudaFree(large), "cudaFree");
 }
 
-// Its name; nothing where there is none.
+// The GPU's name; empty if there is none.
 std::string Device() {
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
@@ -125,7 +125,7 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
-  // A program that dies has printed what it knew.
+  // Flush every line, so that a crash loses no output.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   return tflrn::cuda::Main(std::vector<std::string>(argv + 1, argv + argc));
 }

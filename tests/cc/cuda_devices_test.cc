@@ -1,4 +1,4 @@
-// Which GPUs the kernels are said to run on; needs no GPU.
+// Tests of RunsOn in cc/cuda/devices.h; they need no GPU.
 #include <gtest/gtest.h>
 
 #include "cc/cuda/devices.h"

@@ -1,9 +1,8 @@
-// Tests of the GPU kernels without a GPU: emulated on the host. That they are
-// right there, whatever the order of the threads, shows their indices and their
-// barriers to be right, and their arithmetic as far as it is not the device's
-// own. check_kernels.cc runs the same checks on a GPU.
+// Tests of the GPU kernels without a GPU, emulated on the host with threads in
+// random order. They cover indices, barriers, and all arithmetic but the
+// device's own functions. check_kernels.cc runs the same checks on a GPU.
 #include "tests/cc/emulated_cuda.h"
-// The runtime before what uses it.
+// After the runtime, which it uses.
 #include "cc/cuda/lrn_rows-inl.h"
 #include "gtest/gtest.h"
 #include "tests/cc/kernel_checks.h"
@@ -30,7 +29,7 @@ INSTANTIATE_TEST_SUITE_P(Checks, CudaKernelsTest,
                            return name;
                          });
 
-// Which version runs, seen by the shape of its blocks.
+// The shape of its blocks shows which version runs.
 struct Shape {
   int64_t rows, channels, radius, offset;
   unsigned blocks, x, y;
@@ -38,15 +37,15 @@ struct Shape {
 
 TEST(CudaVersionsTest, AreTheBestThatApply) {
   const Shape shapes[] = {
-      // Rows of whole packs: a thread a pack, two rows a thread.
+      // Rows of whole packs: one pack per thread and row, two rows per thread.
       {1000, 96, 2, 0, 100, 24, 5},
       {1000, 64, 5, 0, 63, 16, 8},
       {100, 2048, 2, 0, 50, 512, 1},
-      // A row for each thread, while there are fewer.
+      // One row per thread, if there are few rows.
       {3, 96, 2, 0, 1, 24, 3},
       // A wide window.
       {1000, 96, 9, 0, 100, 24, 5},
-      // Packs across rows: 1, 3 and 33 channels; another alignment; a radius
+      // Packs across rows: 1, 3 and 33 channels; unaligned tensors; a radius
       // from 6 to 8.
       {10000, 1, 2, 0, 10, 128, 1},
       {10000, 3, 2, 0, 30, 128, 1},
@@ -54,7 +53,7 @@ TEST(CudaVersionsTest, AreTheBestThatApply) {
       {1000, 96, 2, 1, 100, 120, 1},
       {1000, 96, 7, 0, 100, 120, 1},
       // Value by value: a wide window over an odd number of channels; rows too
-      // long for registers, with a block for each.
+      // long for registers, with one block each.
       {1000, 33, 9, 0, 500, 64, 2},
       {7, 5000, 2, 0, 7, 512, 1},
       // Too long for shared memory: as many blocks as workspaces.

@@ -1,18 +1,18 @@
-// Runs CUDA kernels on the host: as much of the CUDA runtime as cc/cuda and its
-// checks use, under the same names. Included before them, once in a program.
+// Runs CUDA kernels on the host: the part of the CUDA runtime that cc/cuda and
+// its checks use, under the same names. Include it before them, in one source
+// file of a program.
 //
-// Each thread of a block is a fiber with a stack of its own, and runs from one
-// __syncthreads to the next. The order in which the threads of a block take
-// their turns, and blocks theirs, differs from launch to launch: where a
-// barrier is missing, so do the results. Shared memory is exactly as large as
-// was asked for, and filled with NaN before each block; for the address
-// sanitizer all else is poisoned.
+// Each thread of a block is a fiber with its own stack, and runs from one
+// __syncthreads to the next. The order of the threads in a block, and of the
+// blocks, differs from launch to launch, so that a missing barrier changes the
+// results. Shared memory is exactly as large as requested, and filled with NaN
+// before each block; the memory past it is poisoned for the address sanitizer.
 //
-// The hardware's approximations (cc/cuda/norm_power.h) are as wrong as PTX
-// allows.
+// The hardware's approximations (cc/cuda/norm_power.h) have the largest errors
+// that PTX allows.
 //
-// What it does not show: time, the memory model, and the device's conversions
-// of 16-bit types (cc/cuda/packs.h).
+// Not covered: time, the memory model, and the device's conversions of 16-bit
+// types (cc/cuda/packs.h).
 #ifndef TFLRN_TESTS_CC_EMULATED_CUDA_H_
 #define TFLRN_TESTS_CC_EMULATED_CUDA_H_
 
@@ -52,7 +52,7 @@ struct dim3 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-// The dynamic shared memory, by the name that the kernel gives it.
+// The dynamic shared memory, under the name that the kernel gives it.
 namespace tflrn::cuda {
 alignas(16) unsigned char tflrn_shared[48 * 1024 + 4096];
 }  // namespace tflrn::cuda
@@ -64,7 +64,7 @@ namespace tflrn::emulated {
   std::abort();
 }
 
-// The threads of a block. They are made once, and run any number of functions.
+// The threads of a block, created once to run any number of functions.
 class Fibers {
  public:
   // Runs body() in threads 0 to count - 1.
@@ -92,7 +92,7 @@ class Fibers {
     }
   }
 
-  // From inside of body(): lets the others come as far.
+  // Called inside body(): lets the other threads get as far.
   void Wait() { SwitchBack(/*ends=*/false); }
 
  private:
@@ -121,7 +121,7 @@ class Fibers {
   void Start(Fiber* fiber) {
     fiber->done = false;
 #ifdef __SANITIZE_ADDRESS__
-    // The frames that an ended thread never left.
+    // An ended thread never left its frames, which are still poisoned.
     ASAN_UNPOISON_MEMORY_REGION(fiber->stack.get(), kStackBytes);
 #endif
     getcontext(&fiber->context);
@@ -162,7 +162,7 @@ class Fibers {
     const void* from;
     size_t bytes;
     __sanitizer_finish_switch_fiber(fake_stack, &from, &bytes);
-    // The first switch is one from the scheduler.
+    // The first switch comes from the scheduler.
     if (scheduler_stack_ == nullptr) {
       scheduler_stack_ = from;
       scheduler_stack_bytes_ = bytes;
@@ -218,13 +218,13 @@ inline void CheckSharedBytes(size_t bytes) {
 
 namespace tflrn::emulated {
 
-// Denormal values are 0, with their sign.
+// Denormals become 0 of the same sign.
 inline float Flushed(float value) {
   return std::abs(value) < 0x1p-126f ? std::copysign(0.0f, value) : value;
 }
 
-// The float that is farthest from `exact`, but not more than `error`: above or
-// below, as the bits of the argument have it.
+// The float farthest from `exact` that is at most `error` away; the bits of the
+// argument decide whether above or below.
 inline float Farthest(double exact, double error, float argument) {
   uint32_t bits;
   std::memcpy(&bits, &argument, sizeof(bits));

@@ -1,5 +1,5 @@
-// Tests of cc/core/float16.h against the compiler's own type, over all
-// halves, and against their definition for bfloat16.
+// Tests of cc/core/float16.h: all halves against the compiler's own type, and
+// bfloat16 against its definition.
 #include "cc/core/float16.h"
 
 #include <cmath>
@@ -12,7 +12,7 @@
 namespace tflrn {
 namespace {
 
-// GCC 12 has the one name on x86-64 and the other on AArch64.
+// GCC 12 calls it _Float16 on x86-64 and __fp16 on AArch64.
 #ifdef __aarch64__
 using CompilersHalf = __fp16;
 #else

@@ -1,7 +1,7 @@
-// The checks of the GPU kernels, against the formulas of lrn_reference.h. They
-// run on a GPU, in check_kernels.cc, and on the host, in cuda_kernels_test.cc:
-// there emulated_cuda.h takes the place of the CUDA runtime. Which of both is
-// included before this file, with cc/cuda/lrn_rows.h.
+// The checks of the GPU kernels against the formulas of lrn_reference.h. They
+// run on a GPU in check_kernels.cc, and on the host in cuda_kernels_test.cc,
+// where emulated_cuda.h replaces the CUDA runtime. Include one of the two
+// runtimes before this file.
 #ifndef TFLRN_TESTS_CC_KERNEL_CHECKS_H_
 #define TFLRN_TESTS_CC_KERNEL_CHECKS_H_
 
@@ -27,7 +27,7 @@
 
 namespace tflrn::cuda {
 
-// What went wrong; nothing, if nothing did.
+// Collects failures, and counts the values that were compared.
 class Report {
  public:
   void Fail(const std::string& what) {
@@ -35,7 +35,7 @@ class Report {
     if (failures_++ < kShown) text_ += what + "\n";
   }
   void Count(int64_t values) { values_ += values; }
-  int64_t values() const { return values_; }  // That were compared.
+  int64_t values() const { return values_; }
   int64_t failures() const { return failures_; }
   const std::string& text() const { return text_; }
 
@@ -51,8 +51,8 @@ inline std::string Digits(double value) {
   return text;
 }
 
-// The call that was last begun: an error shows where the host waits, which may
-// be later than the launch.
+// The last call that was begun: an error shows only where the host waits, which
+// may be later than the launch.
 inline std::string last_call = "none";
 
 inline void Must(int error, const char* what) {
@@ -63,9 +63,9 @@ inline void Must(int error, const char* what) {
   std::abort();
 }
 
-// Memory of the device that ends where the values end, so that the sanitizers
-// see each access past it. `offset` values come before the first: they must
-// stay as they are.
+// Device memory that ends where the values end, so that the sanitizers see
+// every access past it. `offset` more values come before the first, and must
+// not change.
 template <class T>
 class DeviceArray {
  public:
@@ -109,7 +109,8 @@ class DeviceArray {
   T* memory_ = nullptr;
 };
 
-// Tensors of a call on the host: u, dy, x, y or those of them that an op has.
+// The inputs (those of u, dy, x, y that the op has) or the outputs of a call,
+// on the host.
 template <class T>
 using Tensors = std::vector<std::vector<T>>;
 
@@ -137,8 +138,8 @@ struct Call {
   LrnParams params;
   int64_t rows;
   int64_t channels;
-  int64_t offset = 0;  // Of each buffer from its alignment, in values.
-  // Of each output, the input whose place it takes, or -1.
+  int64_t offset = 0;  // Of each buffer from an aligned address, in values.
+  // For each output, the input that it overwrites, or -1.
   std::vector<int> in_place = {-1, -1, -1};
 
   std::string Text() const {
@@ -173,11 +174,11 @@ int LaunchOp(const Call& call, const std::vector<T*>& in,
   return -1;
 }
 
-// The outputs of a call.
+// Runs a call, and returns its outputs.
 template <class T>
 Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
   Begin<T>(call);
-  // Outputs and workspace begin as NaN: their contents must not matter.
+  // Outputs and workspace start as NaN: their contents must not matter.
   std::vector<T> nan(call.rows * call.channels);
   std::memset(nan.data(), 0xFF, nan.size() * sizeof(T));
   std::vector<std::unique_ptr<DeviceArray<T>>> arrays;
@@ -217,7 +218,7 @@ Tensors<T> RandomInputs(const Call& call, uint32_t seed) {
   Tensors<T> inputs(Inputs(call.op));
   for (size_t i = 0; i < inputs.size(); ++i) {
     for (int64_t k = 0; k < call.rows * call.channels; ++k) {
-      // Some zeros, since gradients of zero are a case of their own.
+      // Some zeros, since zero gradients are a special case.
       const bool zero = inputs.size() > 1 && k % (5 + 2 * i) == 3;
       inputs[i].push_back(Round<T>(zero ? 0 : normal(random)));
     }
@@ -225,7 +226,8 @@ Tensors<T> RandomInputs(const Call& call, uint32_t seed) {
   return inputs;
 }
 
-// The row of the inputs, in the order u, dy, x, y, of which an op has the last.
+// A row of the inputs. LRN has x, and the gradients have the last three or all
+// four of u, dy, x, y.
 template <class T>
 Row RowOf(const Call& call, const Tensors<T>& inputs, int64_t row) {
   const auto wide = [&](size_t from_end) {
@@ -309,14 +311,14 @@ void ExpectSameBits(const Call& call, const Tensors<T>& a, const Tensors<T>& b,
   }
 }
 
-// A few rows; or, for short rows, those of two tiles of the largest packs.
+// A few rows, and enough short rows for two tiles of the largest packs.
 inline int64_t FewRows(int64_t channels) { return 900 / channels + 2; }
 inline int64_t TwoTiles(int64_t channels) { return 4500 / channels + 2; }
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 
-// Sizes by radii, the other parameters in turn: each radius meets plain powers
-// (see HasPlainPower) and others, and so does each size.
+// Sizes with radii, and the other parameters in turn: each radius and each size
+// meets plain powers (HasPlainPower) and others.
 template <class T>
 void CheckFormulas(Report* report) {
   constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 1},
@@ -346,8 +348,8 @@ void CheckFormulas(Report* report) {
   }
 }
 
-// Outputs in the places of inputs, other alignments, parts of the rows: always
-// the same bits. So also where the rows are more than there are workspaces.
+// Outputs over inputs, other alignments, parts of the rows: the bits are always
+// the same, also with more rows than workspaces.
 template <class T>
 void CheckBits(Report* report) {
   const std::vector<std::vector<int>> in_places[] = {
@@ -401,7 +403,7 @@ void CheckBits(Report* report) {
     if (WorkspaceBytes<T>(op, call.params, call.rows, call.channels) == 0) {
       report->Fail(call.Text() + " should need a workspace");
     }
-    // The first block's two rows.
+    // The two rows of the first block.
     CheckRow(call, inputs, outputs, 0, report);
     CheckRow(call, inputs, outputs, 256, report);
     call.in_place = in_places[size_t(op)].back();
@@ -491,7 +493,7 @@ void CheckExtremeNorms(Report* report) {
     if (scale > 1e5 && std::is_same_v<T, Half>) continue;
     for (const float bias : {1e-30f, 1.0f, 1e30f}) {
       for (const Op op : kOps) {
-        // Where the terms of the gradients leave the type, so may the sums.
+        // Where the gradients' terms leave the type's range, so may the sums.
         if (bias < 1 && op != Op::kLrn) continue;
         if ((bias > 1 || scale > 1e4) && op == Op::kLrnGradGrad) continue;
         const Call call = {op, {2, bias, 1, 0.75f}, 4, 96};
@@ -539,7 +541,7 @@ inline void CheckWorkspaceBytes(Report* report) {
   }
 }
 
-// Divided by a small norm, a denormal gradient is normal: it keeps its bits.
+// A denormal gradient divided by a small norm is normal, and keeps its bits.
 inline void CheckDenormalGradients(Report* report) {
   for (const float dy : {9.6e-43f, 4e-45f}) {
     const Call call = {Op::kLrnGradGrad, {0, 0x1p-60f, 1, 0.75f}, 4, 96};

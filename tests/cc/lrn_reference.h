@@ -1,6 +1,6 @@
 // What the results of kernels are compared with: the formulas of
-// cc/core/formulas.h in a wider type, written out with plain windows, and how
-// far from them a result may be. Shared by the tests of cc/cpu and cc/cuda.
+// cc/core/formulas.h in a wider type, with plain windows, and the error that a
+// result may have. Shared by the tests of cc/cpu and cc/cuda.
 #ifndef TFLRN_TESTS_CC_LRN_REFERENCE_H_
 #define TFLRN_TESTS_CC_LRN_REFERENCE_H_
 
@@ -40,8 +40,8 @@ T Round(double value) {
   }
 }
 
-// Half the distance of neighbours, relative to the value: the error of one
-// rounding to T.
+// Half the distance between neighbouring values, relative to the value: the
+// error of one rounding to T.
 template <class T>
 double RoundingError() {
   return std::is_same_v<T, Half> ? 0x1p-11
@@ -56,8 +56,9 @@ struct Expected {
   Wide magnitude;  // The sum of the magnitudes of the terms.
 };
 
-// The sums of values over the window of each channel, and of their magnitudes.
-// Long windows are added by chunks, whose sums lose nothing to cancellation.
+// The sums of values, and of their magnitudes, over the window of each channel.
+// Long windows add the sums of chunks. Unlike a running sum, this never
+// subtracts, and loses nothing to cancellation.
 inline std::vector<Expected> WindowSums(int64_t depth_radius,
                                         const std::vector<Expected>& values) {
   constexpr int64_t kChunk = 64;
@@ -188,13 +189,13 @@ inline ExpectedGradGrad ExpectedLrnGradGrad(const LrnParams& p,
   return expected;
 }
 
-// The channels of a window, at most.
+// The number of channels in the widest window.
 inline int64_t WindowSize(const LrnParams& p, int64_t channels) {
   return std::min(2 * std::min(p.depth_radius, channels) + 1, channels);
 }
 
 // How far from `expected` a result of type T may be. The sums behind it have
-// `summands` terms; `more` is relative to their magnitude.
+// `summands` terms; `more` is additional error relative to their magnitude.
 template <class T>
 double Tolerance(const Expected& expected, int64_t summands, double more = 0) {
   using Scalar = typename ComputeType<T>::type;
@@ -202,7 +203,7 @@ double Tolerance(const Expected& expected, int64_t summands, double more = 0) {
   const double sums = (static_cast<double>(summands + 8) * eps + more) *
                       static_cast<double>(expected.magnitude);
   if (sizeof(T) != 2) return sums;
-  // One rounding; 2^-24 is the distance of denormal halves.
+  // One rounding; denormal halves are 2^-24 apart.
   return sums +
          RoundingError<T>() * std::abs(static_cast<double>(expected.value)) +
          0x1p-25;

@@ -23,8 +23,8 @@
 namespace tflrn::cpu {
 namespace {
 
-// A buffer that is as long as it says, so that the address sanitizer sees each
-// access past its end; `offset` elements of it come before the data.
+// A buffer that ends where its data ends, so that the address sanitizer sees
+// every access past its end; `offset` elements come before the data.
 template <class T>
 class Tensor {
  public:
@@ -47,12 +47,12 @@ void FillNormal(std::mt19937& random, Tensor<T>& tensor) {
 }
 
 uint32_t Seed(const LrnParams& params, int64_t channels) {
-  // Unsigned: the largest radius has no successor.
+  // Unsigned, since the sum would overflow for the largest radius.
   return static_cast<uint32_t>(static_cast<uint64_t>(channels) * 131 +
                                static_cast<uint64_t>(params.depth_radius));
 }
 
-// The scratch memory of a call, poisoned: its contents must not matter.
+// The scratch memory of a call, full of NaN: its contents must not matter.
 std::vector<double> Scratch(const LrnParams& params, int64_t channels) {
   return std::vector<double>(ScratchBytes(params, channels) / sizeof(double),
                              std::numeric_limits<double>::quiet_NaN());
@@ -150,7 +150,7 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   for (int64_t i = 0; i < size; i += 5) u.data()[i] = Round<T>(0);
   RunLrnGradGrad<T>(p, u.data(), dy.data(), x.data(), y.data(), d_dy.data(),
                     d_x.data(), d_y.data(), rows, channels);
-  // Three sums in each other: the norm's, that of products, that of terms.
+  // Three nested sums: those of the norm, of products and of terms.
   const int64_t summands = 3 * WindowSize(p, channels);
   for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows / 5)) {
     const std::string where =
@@ -169,19 +169,20 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   }
 }
 
-// The last is no multiple of what WideWindow adds at a time, nor nearly.
+// In the last, only two channels are left for the last step of WideWindow.
 constexpr int64_t kChannels[] = {1,  2,  3,  6,  7,  8,   15,   16,   17,  30,
                                  31, 32, 33, 64, 96, 256, 1000, 1025, 3010};
-// Summed in registers up to 2 to 12, or as pairs up to 4 to 24, by target and
-// type; then such that 2 radius + 1 has one binary digit, some, and many, below
-// and above the lanes of a vector.
+// Windows are summed in registers up to radius 2 to 12, or as pairs up to 4 to
+// 24, depending on target and type. For the larger radii, 2 radius + 1 has one,
+// some and many bits set besides the lowest, below and above the lanes of a
+// vector.
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 constexpr int64_t kRadii[] = {0,  1,  2,  3,   4,   5,    6,
                               7,  8,  9,  12,  16,  21,   24,
                               25, 64, 75, 300, 700, 5000, kLargest};
 
-// bias, alpha and beta in turn over the sizes: all pairs of sizes, and each
-// radius and each number of channels with all parameters, not all combinations.
+// Taken in turn over all pairs of sizes: each radius and each number of
+// channels meets all of these, but not in all combinations.
 constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 0.5f},
                                  {0, 1, 1, 1},         {0, 1e-5f, 1, 0.3f},
                                  {0, 1, 0.5f, 2},      {0, 2, 1, 0},
@@ -197,7 +198,7 @@ void TestSizes() {
     for (const int64_t radius : kRadii) {
       LrnParams p = kParams[turn++ % std::size(kParams)];
       p.depth_radius = radius;
-      // Few rows, and enough for several blocks.
+      // One row, and enough rows for several blocks.
       TestAgainstFormulas<T>(p, 1, channels, 0);
       TestAgainstFormulas<T>(p, 2500 / channels + 3, channels, turn % 4);
       TestGradGradAgainstFormulas<T>(p, 1, channels, 0);
@@ -213,8 +214,8 @@ TEST_P(LrnRowsTest, BFloat16IsTheFormulas) { TestSizes<BFloat16>(); }
 TEST_P(LrnRowsTest, FloatIsTheFormulas) { TestSizes<float>(); }
 TEST_P(LrnRowsTest, DoubleIsTheFormulas) { TestSizes<double>(); }
 
-// What is made of the processor's estimates of roots, over the range of float
-// in which dy y / norm is in it too.
+// Powers and quotients made from the processor's estimates of roots, over the
+// part of float's range in which dy y / norm stays in range.
 template <class T>
 void TestRoots() {
   std::mt19937 random(11);
@@ -231,8 +232,8 @@ void TestRoots() {
     RunLrn(p, x.data(), y.data(), size / 16, 16);
     RunLrnGrad(p, dy.data(), x.data(), y.data(), dx.data(), size / 16, 16);
     for (int64_t i = 0; i < size; ++i) {
-      // The norm's two roundings count beta times, a root is within an eps, of
-      // which the power has one and a half, and each product adds a half.
+      // The norm's two roundings count beta times. A root is within one eps,
+      // the power within one and a half, and each product adds a half.
       const Wide x_i = x.data()[i];
       const Wide norm = static_cast<Wide>(p.bias) + x_i * x_i;
       const Wide power = PowerOf(p, norm);
@@ -246,7 +247,7 @@ void TestRoots() {
 TEST_P(LrnRowsTest, FloatHasTheRoots) { TestRoots<float>(); }
 TEST_P(LrnRowsTest, DoubleHasTheRoots) { TestRoots<double>(); }
 
-// A running sum that subtracts would lose the small values next to the large.
+// A running sum that subtracts would lose small values next to large ones.
 TEST_P(LrnRowsTest, LargeNeighboursDoNotHarmSmallValues) {
   constexpr int64_t kCount = 512;
   for (const int64_t radius : {2, 64}) {
@@ -288,9 +289,9 @@ TEST_P(LrnRowsTest, NanAndInfinityStayInTheirWindows) {
   }
 }
 
-// Of small integers, whose sums are exact: every radius, so that windows of all
-// binary digits meet all places in a vector. A value too many or too few shows
-// in any type where the window is summed in registers.
+// Every radius, so that windows of all binary digits meet all positions in a
+// vector. The values are small integers, whose sums are exact: one too many or
+// too few shows in every type as long as windows are summed in registers.
 template <class T>
 void TestEveryRadius(double tolerance) {
   constexpr int64_t kRows = 3;
@@ -341,7 +342,8 @@ void TestNanParameters() {
   }
 }
 
-// Also those that would become infinity or zero where 16 bits are cut or added.
+// Including those that would become infinity where 16 bits are cut off, or zero
+// where they are rounded.
 TEST_P(LrnRowsTest, EveryNanOfAParameterMakesNan) {
   TestNanParameters<Half>();
   TestNanParameters<BFloat16>();
@@ -350,8 +352,8 @@ TEST_P(LrnRowsTest, EveryNanOfAParameterMakesNan) {
 }
 
 TEST_P(LrnRowsTest, AZeroGradientContributesNothing) {
-  // The norm is 0 in the first channel and negative in the second, so that its
-  // power is infinite and NaN.
+  // The norm is 0 in the first channel and negative in the second, so the
+  // powers are infinity and NaN.
   const LrnParams p{0, 0, -1, 0.5f};
   float dy[] = {0, 0}, x[] = {0, 1}, y[] = {NAN, INFINITY}, dx[] = {7, 7};
   RunLrnGrad(p, dy, x, y, dx, 1, 2);
@@ -373,7 +375,7 @@ TEST_P(LrnRowsTest, AZeroGradientContributesNothingToItsGradients) {
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(d_x[i], 0);
     EXPECT_EQ(d_y[i], 0);
-    // With respect to dy, the formula holds.
+    // The gradient with respect to dy follows the formula.
     EXPECT_TRUE(std::isnan(d_dy[i]));
   }
 }
@@ -468,7 +470,7 @@ void TestGradGradPartitionAndAliasing() {
         expect_same(part_d_dy, part_d_x, part_d_y,
                     ", parts " + std::to_string(parts));
       }
-      // Each set of outputs that are written over their inputs.
+      // Every non-empty set of outputs over their inputs.
       for (int over = 1; over < 8; ++over) {
         Tensor<T> inputs[] = {dy, x, y};
         Tensor<T> own[] = {Tensor<T>(size, 0), Tensor<T>(size, 0),
@@ -516,7 +518,7 @@ TEST_P(LrnRowsTest, PointersNeedTheAlignmentOfTheirTypeOnly) {
   }
 }
 
-// By the op that has the most of it, and the type with the largest elements.
+// For the op that needs the most of it, and the type with the largest elements.
 TEST_P(LrnRowsTest, NothingIsWrittenBehindTheScratchMemory) {
   constexpr int64_t kBehind = 1 << 14;
   for (const int64_t channels : {14, 17, 33, 100, 300, 3000}) {

@@ -15,7 +15,7 @@
 
 namespace tflrn {
 
-// Norms over all the range of float, many of them near 1.
+// Norms over the whole range of float, many of them near 1.
 template <class Scalar>
 std::vector<Scalar> Norms() {
   std::mt19937_64 random(7);
@@ -30,8 +30,8 @@ std::vector<Scalar> Norms() {
   return norms;
 }
 
-// The largest error against a result in a wider type, in units of the last
-// place of the result. V: a scalar, or a vector of it.
+// The largest error against a result in a wider type, in units in the last
+// place of the result. V: a scalar or a vector.
 template <class V, PowerPath kPath = PowerPath::kAny>
 double LargestPowerError(float beta) {
   using Scalar = typename LaneTraits<V>::Scalar;

@@ -49,8 +49,8 @@ void ExpectMeansPow(Scalar norm, float beta) {
     EXPECT_EQ(std::signbit(result), std::signbit(expected))
         << norm << "^-" << beta;
   } else {
-    // The error of the logarithm, half an eps, counts beta times. A denormal
-    // result has lost bits, and may be rounded twice.
+    // The error of the logarithm, half an eps, is multiplied by beta. A
+    // denormal result has fewer bits, and may be rounded twice.
     const Scalar tiny = 2 * std::numeric_limits<Scalar>::denorm_min();
     const Scalar eps = std::numeric_limits<Scalar>::epsilon();
     const Scalar units = 3 + std::abs(static_cast<Scalar>(beta)) / 2;

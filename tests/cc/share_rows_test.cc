@@ -1,4 +1,5 @@
-// Every row is computed once, whenever the pool's threads come to run.
+// Tests of cc/cpu/share_rows.h: every row is computed exactly once, regardless
+// of when the pool's threads run.
 #include "cc/cpu/share_rows.h"
 
 #include <atomic>
@@ -17,7 +18,7 @@ namespace {
 
 using Task = std::function<void()>;
 
-// Holds the tasks back, as a pool does whose threads are all busy.
+// Holds tasks back, like a pool whose threads are all busy.
 struct BusyPool {
   int64_t num_threads() const { return 4; }
   void Schedule(Task task) { tasks.push_back(std::move(task)); }
@@ -97,7 +98,7 @@ TEST(ShareRows, NoMoreThreadsThanRows) {
   EXPECT_EQ(pool.tasks.size(), 1u);
 }
 
-// The calling thread has nothing left to do long before the other one is done.
+// The calling thread runs out of work long before the other one is done.
 TEST(ShareRows, WaitsForTheRangesThatOthersHaveTaken) {
   constexpr int64_t kRows = 100;
   const std::thread::id caller = std::this_thread::get_id();
@@ -105,7 +106,7 @@ TEST(ShareRows, WaitsForTheRangesThatOthersHaveTaken) {
   ThreadPool pool(2);
   ShareRows(pool, kRows, kCyclesPerThread, [&](int64_t begin, int64_t end) {
     if (std::this_thread::get_id() == caller) {
-      // One range at least is the other thread's, if there is one.
+      // Leaves at least one range to the other thread, if there is one.
       while (taken == 0 && !pool.threads.empty()) std::this_thread::yield();
     } else {
       taken += end - begin;
@@ -117,13 +118,13 @@ TEST(ShareRows, WaitsForTheRangesThatOthersHaveTaken) {
   EXPECT_EQ(done, kRows);
 }
 
-// XLA may call a handler on a thread of the pool that it hands to it.
+// XLA may call a handler on a thread of the pool that it passes to the handler.
 TEST(ShareRows, DoesNotWaitForTasksThatNeverStart) {
   BusyPool pool;
   int ranges;
   EXPECT_EQ(Count(pool, 1000, kCyclesPerThread, &ranges),
             std::vector<int>(1000, 1));
-  // They may start when all that they refer to is gone.
+  // They may start after everything they refer to is gone.
   for (Task& task : pool.tasks) task();
 }
 

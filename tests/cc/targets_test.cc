@@ -1,6 +1,6 @@
 // Tests of the choice of the instruction set (cc/cpu/targets.h). The choice is
-// made once a process, so the cases with an environment variable run in
-// children.
+// made once per process, so the cases with an environment variable run in child
+// processes.
 #include "cc/cpu/targets.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace tflrn::cpu {
 namespace {
 
-// Prints the choice that a process with this variable makes, and ends it.
+// Prints the choice made with this value of the variable, and exits.
 [[noreturn]] void PrintChoice(const char* wish) {
   setenv("TFLRN_CPU_TARGET", wish, 1);
   std::fprintf(stderr, "target=%s error=%s|", ActiveTarget().name,
@@ -23,7 +23,7 @@ namespace {
 
 class TargetsTest : public ::testing::Test {
  protected:
-  // A child of a process that has chosen already would inherit the choice.
+  // A forked child of a process that has chosen would inherit the choice.
   void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 

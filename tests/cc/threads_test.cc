@@ -1,5 +1,5 @@
-// Kernels on several threads at once, as TensorFlow and XLA call them: for the
-// thread sanitizer, and for the bits.
+// Calls kernels on several threads at once, as TensorFlow and XLA do, for the
+// thread sanitizer, and to compare the bits of the results.
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -14,8 +14,8 @@
 #include "cc/cpu/targets.h"
 #include "gtest/gtest.h"
 
-// Sanitizers end the process where there is too little memory, if they are not
-// told to do as the operator new does.
+// Where there is too little memory, sanitizers end the process, unless told to
+// fail as operator new does.
 extern "C" __attribute__((visibility("default"))) const char*
 __asan_default_options() {
   return "allocator_may_return_null=1";
@@ -30,7 +30,7 @@ namespace {
 
 constexpr int kThreads = 4;
 
-// Starts a thread for each task, and waits for all.
+// Starts a thread per task, and waits for all.
 struct ThreadPool {
   ~ThreadPool() {
     for (std::thread& thread : threads) thread.join();
@@ -54,7 +54,8 @@ void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
 }
 
-// First, before anything has chosen a target: all threads are the first.
+// Runs first, before anything has chosen a target, so that all threads race to
+// choose.
 TEST(Threads, TheTargetIsChosenOnce) {
   std::vector<const Target*> chosen(kThreads);
   {
@@ -66,8 +67,8 @@ TEST(Threads, TheTargetIsChosenOnce) {
   for (const Target* target : chosen) EXPECT_EQ(target, chosen.front());
 }
 
-// Threads write the rows of one output, in which a cache line may belong to
-// two.
+// Threads write the rows of one output. Neighbouring rows may share a cache
+// line.
 TEST(Threads, RowsOfOneTensorAreShared) {
   constexpr int64_t kRows = 300, kChannels = 37;
   const std::vector<float> dy = Normal(kRows * kChannels, 1);
@@ -87,7 +88,7 @@ TEST(Threads, RowsOfOneTensorAreShared) {
   }
 }
 
-// Calls that have nothing to do with each other but their inputs.
+// Calls that share nothing but their inputs.
 TEST(Threads, CallsAreIndependent) {
   constexpr int64_t kRows = 20, kChannels = 33;
   const std::vector<float> x = Normal(kRows * kChannels, 3);
@@ -110,7 +111,7 @@ TEST(Threads, CallsAreIndependent) {
   for (int k = 0; k < kThreads; ++k) ExpectSameBits(results[k], run(4 * k));
 }
 
-// Nobody has that much; no row is touched.
+// No machine has that much; no row is touched.
 TEST(Threads, TooLittleScratchMemoryIsTold) {
   const LrnParams params{int64_t{1} << 40, 1, 1, 0.5f};
   float row;

@@ -1,11 +1,11 @@
-// What results are compared with: a type that is wider where that is fast.
+// The type of the expected results: wider than double where that is fast.
 #ifndef TFLRN_TESTS_CC_WIDE_H_
 #define TFLRN_TESTS_CC_WIDE_H_
 
 namespace tflrn {
 
-// x86-64's 80 bits. Elsewhere long double is slow software, and double must do,
-// whose own errors the bounds have room for.
+// 80 bits on x86-64. Elsewhere long double is slow software, and double must
+// do; the bounds have room for its errors.
 #ifdef __x86_64__
 using Wide = long double;
 #else

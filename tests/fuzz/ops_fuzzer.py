@@ -3,15 +3,15 @@
 
     python tests/fuzz/ops_fuzzer.py --calls 200000 [--seed 1]
 
-A call may do one of two things: give a right result, where the input is valid, or
-raise TensorFlow's exception for bad input, where it is not. The calls are made in
-child processes, so that one that ends its process is found, and is named. The
-same seed makes the same calls; `--only NUMBER` makes one of them again.
+A call must either give a right result, if the input is valid, or raise TensorFlow's
+exception for bad input, if it is not. The calls are made in child processes, so that
+one that ends its process is found and named. The same seed makes the same calls;
+`--only NUMBER` repeats one of them.
 
-What is right: eager, what the oracle of the tests says; in functions, graphs and
-compiled by XLA, the bits of the eager call. Parameters so large that norms or powers
-leave the numbers are compared in that way only: tests/fuzz/rows_fuzzer.cc knows the
-result for those.
+Eager results must match the oracle of the tests; in functions, in graphs and compiled
+by XLA, a call must give the bits of the eager call. For parameters so extreme that
+norms or powers overflow or underflow, only the bits are compared:
+tests/fuzz/rows_fuzzer.cc checks those results.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ MODES = {
 
 
 def grad_grad(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
-    """The three outputs as one tensor, as the functions above want it."""
+    """The three outputs stacked into one tensor, as the functions above need it."""
     return tf.stack(tlg._load.library.tflrn_lrn_grad_grad(*tensors, **attributes))
 
 
@@ -88,7 +88,7 @@ EXTREME = {
     "alpha": (3e38, -3e38, 1e-45),
     "beta": (3e38, -3e38, 200.0, -200.0, 1e-45),
 }
-# What the op refuses, and what the Python functions do before it.
+# What the op refuses, and what the Python functions refuse before it.
 BAD = {
     "depth_radius": (-1, -(2**63)),
     "bias": (math.nan, math.inf, -math.inf),
@@ -129,7 +129,7 @@ def some_shape(rng: np.random.Generator, rank: int) -> tuple[int, ...]:
     if rank and rng.random() < 0.1:
         shape[rng.integers(rank)] = 0
         if rng.random() < 0.2:
-            # More than 2^31 times nothing.
+            # Still empty, with a dimension of 2^31 or more.
             shape[rng.integers(rank)] *= 2**31
     return tuple(shape)
 
@@ -171,7 +171,7 @@ def make_case(rng: np.random.Generator) -> Case:
 
 
 def check_eager(case: Case, result: np.ndarray) -> None:
-    """Fails unless the result is the oracle's."""
+    """Fails unless the result matches the oracle's."""
     p = Params(**case.attributes)
     if case.op is tlg.lrn:
         return assert_lrn(result, *case.arrays, p, least_compared=0)
@@ -185,7 +185,7 @@ def check_eager(case: Case, result: np.ndarray) -> None:
 
 
 def run(case: Case) -> str:
-    """Makes the call; what came of it, in a word. AssertionError where it is wrong."""
+    """Makes the call and names its outcome. Raises AssertionError if it is wrong."""
 
     def op(*tensors: tf.Tensor) -> tf.Tensor:
         return case.op(*tensors, **case.attributes)
@@ -207,7 +207,7 @@ def run(case: Case) -> str:
 
 
 def run_child(seed: int, begin: int, end: int) -> None:
-    """Makes the calls, each announced before, and prints how often each thing came."""
+    """Announces and makes each call, and prints how often each outcome occurred."""
     outcomes: collections.Counter[str] = collections.Counter()
     for number in range(begin, end):
         case = make_case(np.random.default_rng([seed, number]))

@@ -1,11 +1,10 @@
-// Interval arithmetic for the fuzzer's reference: which results a kernel may
-// give that rounds every operation to float or double, in any order of its
-// sums.
+// Interval arithmetic for the fuzzer's reference: the results that a kernel may
+// give if it rounds every operation to float or double, and adds in any order.
 //
-// A bound that is derived for numbers of ordinary size says nothing about
-// overflow, underflow, NaN and cancellation, which is what a fuzzer finds.
-// Ranges know by themselves what is certain there: x - x is a range around 0,
-// and what is divided by it may be anything.
+// A bound derived for numbers of ordinary size says nothing about overflow,
+// underflow, NaN and cancellation, which is what a fuzzer finds. Ranges keep
+// track of what is certain there: x - x is a range around 0, and a quotient by
+// it may be anything.
 #ifndef TFLRN_TESTS_FUZZ_RANGES_H_
 #define TFLRN_TESTS_FUZZ_RANGES_H_
 
@@ -47,9 +46,9 @@ struct Range {
   bool IsAnything() const { return lo == -kInfinity && hi == kInfinity && nan; }
 };
 
-// What rounding the exact numbers from lo to hi to Scalar may give. A unit in
-// the last place more than nearest rounding on each side, so that a kernel is
-// free to multiply by a reciprocal where the formula divides.
+// What rounding the exact numbers from lo to hi to Scalar may give. On each
+// side, a unit in the last place more than rounding to nearest, so that a
+// kernel may multiply by a reciprocal where the formula divides.
 template <class Scalar>
 Range<Scalar> Rounded(Wide lo, Wide hi, bool nan, int units = 1) {
   using Limits = std::numeric_limits<Scalar>;
@@ -75,8 +74,8 @@ Range<Scalar> Hull(const Range<Scalar>& a, const Range<Scalar>& b) {
   return {std::min(a.lo, b.lo), std::max(a.hi, b.hi), a.nan || b.nan};
 }
 
-// The range of an operation that is monotone in each operand as long as no
-// corner is NaN, before rounding.
+// The range, before rounding, of an operation that is monotone in each operand
+// as long as no corner is NaN.
 template <class Scalar, class Operation>
 Range<Scalar> Corners(const Range<Scalar>& a, const Range<Scalar>& b,
                       const Operation& operation) {
@@ -125,7 +124,7 @@ Range<Scalar> operator/(const Range<Scalar>& a, const Range<Scalar>& b) {
   using R = Range<Scalar>;
   if (b.HasZero()) {
     if (!a.IsPoint() || !b.IsPoint()) return R::Anything();
-    // An infinity whose sign is that of a zero, which is not followed.
+    // Infinity. Its sign is that of a zero, which is not tracked.
     return a.HasZero() ? R::Nan() : R{-R::kInfinity, R::kInfinity, a.nan};
   }
   return Rounded(Corners(a, b, [](Wide x, Wide y) { return x / y; }));
@@ -161,7 +160,7 @@ Range<Scalar> SumRange(const std::vector<Range<Scalar>>& values, size_t begin,
     sum.hi += value.hi;
     magnitude += std::max(std::abs(value.lo), std::abs(value.hi));
   }
-  // Each addition rounds what is at most the sum of the magnitudes.
+  // Each addition rounds a value of at most the sum of the magnitudes.
   const Wide error =
       (count - 1) * magnitude * std::numeric_limits<Scalar>::epsilon();
   const bool overflow = magnitude + error > std::numeric_limits<Scalar>::max();
@@ -180,7 +179,7 @@ Range<Scalar> SumRange(const std::vector<Range<Scalar>>& values, size_t begin,
                          overflow ? R::kInfinity : sum.hi + error, nan);
 }
 
-// norm^-beta. The polynomials are good for 3 units in the last place
+// norm^-beta. The polynomials are within 3 units in the last place
 // (cc/core/power.h), and the logarithm's error, of a few roundings, is
 // multiplied by beta.
 template <class Scalar>
@@ -191,7 +190,7 @@ Range<Scalar> PowerRange(const Range<Scalar>& norm, float beta) {
   const Wide exponent = -static_cast<Wide>(beta);
   if (norm.HasZero()) {
     if (!norm.IsPoint()) return R::Anything();
-    // Of zeros, the sign is not followed.
+    // The sign of a zero is not tracked.
     const Wide power = std::pow(Wide{0}, exponent);
     const bool odd = std::fmod(std::abs(exponent), Wide{2}) == 1;
     return {odd ? -power : power, power, norm.nan};
@@ -209,7 +208,7 @@ Range<Scalar> PowerRange(const Range<Scalar>& norm, float beta) {
   if (std::isnan(a) || std::isnan(b)) {
     return std::isnan(a) && std::isnan(b) ? R::Nan() : R::Anything();
   }
-  // The fraction of log2(norm) is what beta multiplies: at most 1/2.
+  // Beta multiplies the fraction of log2(norm), which is at most 1/2.
   const auto units = [beta](Wide value) {
     double fraction = 0.5;
     if (std::abs(beta) > 2 && !std::isinf(value)) {

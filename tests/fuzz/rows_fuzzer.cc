@@ -1,13 +1,13 @@
 // Fuzzes the row kernels of cc/cpu, and with them cc/core: sizes, radii,
-// parameters, any bits as values, buffers that are misaligned, shared by an
-// input and an output, and cut into parts, on each target that this processor
-// runs. tools/check_sanitizers builds and runs it.
+// parameters, values of arbitrary bits, buffers that are unaligned, shared by
+// an input and an output, or cut into parts, on each target that this processor
+// supports. tools/check_sanitizers builds and runs it.
 //
 // What must hold, under the address and undefined-behaviour sanitizers:
 //   - each result is one that the formulas allow (ranges.h);
-//   - a call in parts, over its inputs' buffers, gives the bits of a call at
-//     once into buffers of its own;
-//   - nothing is written but the outputs.
+//   - two calls for parts of the rows, with outputs over inputs, give the bits
+//     of one call with separate buffers;
+//   - nothing but the outputs is written.
 #include <fuzzer/FuzzedDataProvider.h>
 #include <sanitizer/asan_interface.h>
 
@@ -54,7 +54,7 @@ Wide Stored(Scalar value) {
   }
 }
 
-// An ordinary number that depends on `seed` and `index`, as the bits of a T.
+// An ordinary number that depends on `seed` and `index`, as a T.
 template <class T>
 T Ordinary(uint64_t seed, uint64_t index) {
   uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15;
@@ -77,11 +77,11 @@ struct Case {
   LrnParams params;
   int64_t rows;
   int64_t channels;
-  int64_t cut;  // The second call computes rows [0, cut), then the others.
+  int64_t cut;  // The parts are the rows [0, cut), and the others.
   uint32_t
-      offsets;      // Four bits a tensor: elements that its data is shifted by.
-  unsigned shared;  // Which inputs the outputs of the second call share.
-  unsigned ordinary;  // Of 16 values, how many are ordinary numbers.
+      offsets;      // Four bits per tensor: how many elements it is shifted by.
+  unsigned shared;  // Which inputs the outputs of the parts overwrite.
+  unsigned ordinary;  // How many of 16 values are ordinary numbers.
   uint64_t seed;
   std::vector<uint8_t> bits;  // The other values' bits.
   const cpu::Target* target;
@@ -139,7 +139,7 @@ Case MakeCase(FuzzedDataProvider& data) {
 // ---- Buffers.
 
 // A buffer that ends where its data ends, so that the address sanitizer sees
-// each access past it; `offset` elements come before the data.
+// every access past it; `offset` elements come before the data.
 template <class T>
 class Buffer {
  public:
@@ -158,7 +158,7 @@ class Buffer {
     return std::memcmp(data(), other.data(), size_ * sizeof(T)) == 0;
   }
   // Where two NaNs meet, the compiler chooses whose sign and payload the result
-  // has, in each copy of an inlined function anew: any NaN is the same as any.
+  // has, anew in each copy of an inlined function. So all NaNs are equal.
   bool HasBitsOfButForNans(const Buffer& other) const {
     if (HasBitsOf(other)) return true;
     for (int64_t i = 0; i < size_; ++i) {
@@ -180,8 +180,8 @@ class Buffer {
   std::unique_ptr<T[]> storage_;
 };
 
-// Scratch memory of `bytes`, full of NaN: its contents must not matter. Of a
-// buffer that stays, since most of an input's time would go into a new one.
+// `bytes` of scratch memory, full of NaN: its contents must not matter. The
+// buffer is kept, since allocating it would take most of an input's time.
 void* Scratch(size_t bytes) {
   static size_t capacity = 0;
   static cpu::ScratchMemory memory;
@@ -319,7 +319,7 @@ class Reference {
     for (size_t j = 0; j < count; ++j) {
       const size_t begin = j > radius ? j - radius : 0;
       const size_t end = std::min(count, j + radius + 1);
-      // In the middle of a row that the window covers, nothing changes.
+      // As long as windows cover the whole row, the sum does not change.
       if (j > 0 && begin == 0 && end == count && j + radius > count &&
           j - 1 + radius >= count) {
         sums.push_back(sums.back());
@@ -389,7 +389,7 @@ template <class Op, class T>
   std::abort();
 }
 
-// Whether `got` is a value of the range, once that is stored as T.
+// Whether `got` is in the range, once its ends are stored as T.
 template <class T, class Scalar>
 bool IsIn(const Range<Scalar>& range, T got) {
   const Wide value = Widen(got);
@@ -408,8 +408,8 @@ class Checker {
       : c_(c), scratch_(Scratch(cpu::ScratchBytes(c.params, c.channels))) {
     inputs_.reserve(Op::kInputs);
     for (size_t i = 0; i < Op::kInputs; ++i) inputs_.push_back(Fill<T>(c, i));
-    // The row at which the parts meet, and mostly not the others, so that there
-    // is time for more inputs.
+    // The row at which the parts meet, and few others, to leave time for more
+    // inputs.
     for (int64_t row = c.cut % c.rows; row < c.rows; row += kRowStep) {
       rows_.push_back(row);
       expected_.push_back(ExpectRow(c.params, row));
@@ -423,7 +423,7 @@ class Checker {
     CheckParts(outputs);
   }
 
-  // Whether a window that is wider by one would be noticed.
+  // Whether a radius that is larger by one would be detected.
   bool NoticesWrongRadius() {
     LrnParams wrong = c_.params;
     ++wrong.depth_radius;
@@ -513,13 +513,13 @@ class Checker {
     }
   }
 
-  // In two parts, outputs over the inputs that they may share a buffer with.
+  // In two parts, with outputs over inputs whose buffers they may share.
   void CheckParts(const std::vector<Buffer<T>>& expected) {
     std::vector<Buffer<T>> inputs = inputs_;
     std::vector<Buffer<T>> own = NewOutputs();
     std::array<Buffer<T>*, Op::kOutputs> out;
     for (size_t i = 0; i < Op::kOutputs; ++i) {
-      // Of LRNGradGrad, output i over input i + 1; else one over any.
+      // For LRNGradGrad, output i over input i + 1; else, over any input.
       const size_t input =
           Op::kOutputs > 1 ? i + 1 : (c_.shared >> 1) % Op::kInputs;
       out[i] = (c_.shared >> (i * (Op::kOutputs > 1))) & 1 ? &inputs[input]
