@@ -317,7 +317,7 @@ def test_unknown_cpu_target(child: Callable) -> None:
     run = child("import tensorflow_lrn_grad", TFLRN_CPU_TARGET="abacus")
     message = run.stderr.strip().splitlines()[-1]
     start, _, offered = message.rpartition("; choose one of: ")
-    assert start == "ImportError: TFLRN_CPU_TARGET is 'abacus', which is no target"
+    assert start == "ImportError: TFLRN_CPU_TARGET is 'abacus', which is not a target"
     compiled = tlg.build_info()["cpu_targets"]
     assert offered.split(", ")[-1] == compiled[-1] == "baseline"
     for target in compiled:

@@ -1,5 +1,5 @@
 // Local Response Normalization, its gradient and its second gradient, for one
-// channel of one row, after the window sums have been taken.
+// channel of one row, given the window sums.
 //
 // In a row of C channels, with the clipped window of channel j,
 // W(j) = { k : 0 <= k < C, |k - j| <= depth_radius }:
@@ -18,15 +18,15 @@
 //                           (2 alpha beta y_j P_j / norm_j - beta u_j
 //                           norm_j^-beta)
 //
-// y is A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification with
-// deep convolutional neural networks", 2012, section 3.3. dx is its transposed
-// Jacobian applied to dy, where x_j norm_j^(-beta-1) is written y_j / norm_j,
-// with y as it was given. The third is the derivative of sum_k u_k dx_k with
-// respect to each of LRNGrad's inputs.
+// y is from A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification
+// with deep convolutional neural networks", 2012, section 3.3. dx is the
+// transposed Jacobian of y applied to dy, with x_j norm_j^(-beta-1) written as
+// y_j / norm_j, where y is the tensor that LRNGrad is given. LRNGradGrad is the
+// derivative of sum_k u_k dx_k with respect to each of LRNGrad's inputs.
 //
-// V is a float type or a vector of one (lanes.h), Scalar its element. Divisor
-// is V, or what else stands for a norm that is divided by (InverseNorm in
-// power.h, ReciprocalNorm in cc/cuda/norm_power.h).
+// V is a floating-point type or a vector of one (lanes.h), Scalar its element.
+// Divisor is V, or a type that stands in for a norm to divide by (InverseNorm
+// in power.h, ReciprocalNorm in cc/cuda/norm_power.h).
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 
@@ -38,7 +38,7 @@
 
 namespace tflrn {
 
-// The parameters in the type that is computed in.
+// The parameters in the type of the computation.
 template <class Scalar>
 struct LrnCoefficients {
   Scalar bias;
@@ -49,8 +49,9 @@ struct LrnCoefficients {
   PowerParams<Scalar> power;
 };
 
-// A NaN as the processor makes it, whose last digits are 0: cutting it to 16
-// bits must not make an infinity of it (RoundToBFloat16 in float16.h).
+// `value`, with a NaN replaced by one whose low bits are 0, like the
+// processor's own: rounding to bfloat16 keeps that a NaN (RoundToBFloat16 in
+// float16.h).
 TFLRN_INLINE float WithPlainNan(float value) {
   return value == value ? value : std::numeric_limits<float>::quiet_NaN();
 }
@@ -78,8 +79,8 @@ TFLRN_INLINE V Norm(V window_sum_of_squares, const LrnCoefficients<Scalar>& c) {
                      Broadcast<V>(c.bias));
 }
 
-// A zero gradient contributes nothing, even where norm_j is 0 or NaN: this is
-// what TensorFlow's LRNGrad does. Hence the comparisons below.
+// A zero gradient contributes nothing, even where norm_j is 0 or NaN, as in
+// TensorFlow's LRNGrad. Hence the comparisons below.
 
 // The part of dx_k that stays in its channel: dy_k * norm_k^-beta.
 template <class V>

@@ -1,8 +1,8 @@
-// What the templates of cc/core need to know about a value type `V`: `float` or
-// `double`, or a compiler vector of them, of which every lane is one value.
+// What the templates of cc/core need to know about a value type `V`: `float`,
+// `double`, or a compiler vector of either, with one value per lane.
 //
 // cc/cpu specializes LaneTraits for its vectors. Arithmetic, comparison and
-// `mask ? a : b` are the language's own for both kinds.
+// `mask ? a : b` are the language's own for scalars and vectors alike.
 #ifndef TFLRN_CC_CORE_LANES_H_
 #define TFLRN_CC_CORE_LANES_H_
 
@@ -62,7 +62,7 @@ struct LaneTraits<double> {
   }
 };
 
-// The facts of IEEE 754 binary32 and binary64 that bit manipulation needs.
+// The constants of IEEE 754 binary32 and binary64 for bit manipulation.
 template <class Scalar>
 struct FloatFormat;
 
@@ -75,7 +75,7 @@ struct FloatFormat<float> {
   static constexpr int32_t kSqrtHalf = 0x3F3504F3;  // and of sqrt(1/2).
   static constexpr float kMinNormal = 0x1p-126f;
   static constexpr float kMax = 0x1.fffffep+127f;
-  // Adding this rounds |t| < 2^22 to the nearest integer, in the low bits.
+  // Adding this to |t| < 2^22 puts the integer nearest to t into the low bits.
   static constexpr float kRounder = 0x1.8p23f;
   static constexpr int32_t kRounderBits = 0x4B400000;
 };
@@ -93,8 +93,8 @@ struct FloatFormat<double> {
   static constexpr int64_t kRounderBits = 0x4338000000000000;
 };
 
-// `value` in each lane. x - 0 is x even for -0, as x + 0 is not: the compiler
-// needs no subtraction.
+// `value` in each lane. Unlike x + 0, x - 0 is x even for -0, so the compiler
+// drops the subtraction.
 template <class V, class Scalar>
 TFLRN_INLINE V Broadcast(Scalar value) {
   return value - V{};
@@ -107,9 +107,9 @@ TFLRN_INLINE V ReciprocalRootEstimate(V v) {
   return LaneTraits<V>::ReciprocalRootEstimate(v);
 }
 
-// a * b + c, with one rounding where the processor has an instruction for it.
-// The compiler must not decide this (-ffp-contract=off): two copies of one
-// inlined function would then give different bits.
+// a * b + c, rounded once where the processor has an instruction for it. The
+// choice is not left to the compiler (-ffp-contract=off): two inlined copies of
+// a function could then give different bits.
 template <class V>
 TFLRN_INLINE V MultiplyAdd(V a, V b, V c) {
   return LaneTraits<V>::MultiplyAdd(a, b, c);

@@ -12,7 +12,7 @@ namespace tflrn {
 // Names and defaults are those of TensorFlow's LRN and LRNGrad ops.
 struct LrnParams {
   int64_t depth_radius = 5;  // Half-width of the window; any value >= 0.
-  float bias = 1.0f;         // Any finite value, as are the next two.
+  float bias = 1.0f;         // bias, alpha, beta: any finite value.
   float alpha = 1.0f;
   float beta = 0.5f;
 };
@@ -27,8 +27,8 @@ void VisitParams(Params* params, const Visit& visit) {
   visit("beta", &params->beta);
 }
 
-// Returns what is wrong with `params`, naming the parameter and its value, or
-// an empty string if nothing is.
+// Returns an error that names the invalid parameter and its value, or an empty
+// string if `params` is valid.
 inline std::string ValidateParams(const LrnParams& params) {
   if (params.depth_radius < 0) {
     return "depth_radius must be 0 or more, but is " +
@@ -48,8 +48,8 @@ inline std::string ValidateParams(const LrnParams& params) {
   return std::string();
 }
 
-// The radius that decides the result in rows of `channels` elements: a window
-// that reaches over both ends of the row is as wide as the row.
+// The smallest radius with the same windows as `depth_radius` in rows of
+// `channels` elements.
 inline int64_t EffectiveRadius(int64_t depth_radius, int64_t channels) {
   return depth_radius < channels ? depth_radius
                                  : (channels > 0 ? channels - 1 : 0);

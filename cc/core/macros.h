@@ -1,9 +1,9 @@
-// The attribute of the functions in cc/core that are compiled again for each
-// instruction set and for the device, and a loop to be unrolled.
+// TFLRN_INLINE, for the functions in cc/core that are compiled for each
+// instruction set and for the device, and TFLRN_UNROLL, for loops to unroll.
 //
-// Two copies of one inline function that were compiled with different flags are
-// one function to the linker, which may keep the copy that an old CPU cannot
-// run. So they are always inlined: no copy is ever emitted.
+// To the linker, copies of an inline function compiled with different flags are
+// one function, and it may keep the copy that an old CPU cannot run. So these
+// functions are always inlined: no copy is ever emitted.
 #ifndef TFLRN_CC_CORE_MACROS_H_
 #define TFLRN_CC_CORE_MACROS_H_
 
@@ -16,7 +16,7 @@
 #ifdef __CUDA_ARCH__
 #define TFLRN_UNROLL _Pragma("unroll")
 #elif defined(__CUDACC__)
-#define TFLRN_UNROLL  // nvcc's host code has no loops that take time.
+#define TFLRN_UNROLL  // nvcc's host code has no hot loops.
 #else
 #define TFLRN_UNROLL _Pragma("GCC unroll 64")
 #endif

@@ -1,5 +1,5 @@
-// The inputs of the ops, and the messages about wrong shapes: what cc/tf and
-// cc/xla have in common.
+// The inputs of the ops, and the messages about wrong shapes, shared by cc/tf
+// and cc/xla.
 #ifndef TFLRN_CC_CORE_OP_INPUTS_H_
 #define TFLRN_CC_CORE_OP_INPUTS_H_
 

@@ -1,5 +1,5 @@
-// The three ops as types, for code that differs between them in no more than
-// the tensors and the function to call.
+// The three ops as types, for code that differs between them only in the
+// tensors and the function to call.
 #ifndef TFLRN_CC_CORE_OPS_H_
 #define TFLRN_CC_CORE_OPS_H_
 
@@ -29,7 +29,7 @@ struct LrnGradGrad {
   static constexpr InputNames<kInputs> kInputNames = kLrnGradGradInputs;
 };
 
-// The tensors of one call of `Op`, in its order: each is `rows` rows of
+// The tensors of one call of `Op`, in the op's order: each is `rows` rows of
 // `channels` contiguous values.
 template <class Op, class T>
 struct RowTensors {
@@ -38,7 +38,7 @@ struct RowTensors {
   int64_t rows;
   int64_t channels;
 
-  // The rows [begin, end) of each.
+  // The rows [begin, end) of each tensor.
   RowTensors Range(int64_t begin, int64_t end) const {
     RowTensors range = *this;
     for (const T*& tensor : range.in) tensor += begin * channels;

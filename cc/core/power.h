@@ -1,19 +1,18 @@
-// N^-beta for scalars and vectors, without a call and without a branch.
+// N^-beta for scalars and vectors, without calls and without branches on N.
 //
 //   N^-beta = 2^t,  t = -beta log2(N),  N = 2^e m,  sqrt(1/2) <= m < sqrt(2)
 //
-// The integer part of t becomes the exponent of the result; the rest, g in
-// [-1/2, 1/2], goes through a polynomial, as does log2(m). The rounding error
-// of -beta e is avoided by splitting beta, so that the product with its leading
-// half is exact.
+// The integer nearest to t becomes the exponent of the result. Polynomials give
+// log2(m), and 2^g for the rest of t, g in [-1/2, 1/2]. Splitting beta avoids
+// the rounding error of -beta e: the product with the leading half is exact.
 //
-// Of the usual beta, 1/2 and 3/4, the power is made of reciprocal square roots
-// instead, which a processor estimates in one instruction: 13 operations in the
-// place of 37, and on an EPYC with AVX-512 4.3 cycles in the place of 18. Roots
-// and divisions by the processor's divider would take 12.
+// For the usual beta, 1/2 and 3/4, the power is built from reciprocal square
+// roots instead, which a processor estimates in one instruction: 13 operations
+// instead of 37, and 4.3 cycles instead of 18 on an EPYC with AVX-512. Roots
+// and divisions on the processor's divider would take 12.
 //
-// Largest error seen against C's pow there: by polynomials, for seven beta from
-// -0.5 to 2, 1.8 ulp for float and 1.6 for double; by roots 1.5 ulp.
+// Largest error seen there against C's pow: with polynomials, over seven beta
+// from -0.5 to 2, 1.8 ulp for float and 1.6 for double; with roots, 1.5 ulp.
 // tests/cc/power_test.cc holds them to 2, 3 and 3 eps.
 #ifndef TFLRN_CC_CORE_POWER_H_
 #define TFLRN_CC_CORE_POWER_H_
@@ -26,8 +25,8 @@
 
 namespace tflrn {
 
-// Coefficients, lowest power first. A value, since device code has no static
-// arrays of host code; inlined, it is no memory but constants.
+// Coefficients, lowest power first. A value, since device code cannot use the
+// host's static arrays; inlined, it becomes constants and takes no memory.
 template <class Scalar, int kCount>
 struct Polynomial {
   Scalar c[kCount];
@@ -82,7 +81,7 @@ struct PowerPolynomials<double> {
   }
 };
 
-// The largest power of two below `count`, which is 2 or more.
+// The largest power of two below `count`, which must be 2 or more.
 TFLRN_INLINE constexpr int SplitAt(int count) {
   int half = 1;
   while (2 * half < count) half *= 2;
@@ -90,7 +89,7 @@ TFLRN_INLINE constexpr int SplitAt(int count) {
 }
 
 // Sum of c[kFirst + k] z^k over kCount coefficients by Estrin's scheme, whose
-// halves do not wait for each other. powers: z, z^2, z^4, z^8, z^16.
+// halves are independent. powers: z, z^2, z^4, z^8, z^16.
 template <int kFirst, int kCount, class V, class Scalar, int kSize>
 TFLRN_INLINE V EvaluateByHalves(const Polynomial<Scalar, kSize>& polynomial,
                                 const V (&powers)[5]) {
@@ -107,11 +106,11 @@ TFLRN_INLINE V EvaluateByHalves(const Polynomial<Scalar, kSize>& polynomial,
 
 // c[0] + c[1] z + c[2] z^2 + ...
 //
-// Horner's scheme would have the fewest operations, but each of them waits for
-// the last, and a processor cannot look far enough ahead to fill the time. The
-// first coefficient comes last, for a smaller error. Powers of z are denormal,
-// and slow, for |z| < 2^-31 at the earliest: in the logarithm never, since N is
-// 1 or 2^-24 away from it.
+// Horner's scheme has the fewest operations, but each depends on the last, and
+// a processor cannot look far enough ahead to hide the latency. The first
+// coefficient is added last, for a smaller error. Powers of z become denormal,
+// and slow, for |z| < 2^-31 at the earliest: never in the logarithm, where |z|
+// for float is 0 or at least 2^-24.
 template <class V, class Scalar, int kCount>
 TFLRN_INLINE V EvaluatePolynomial(const Polynomial<Scalar, kCount>& polynomial,
                                   V z) {
@@ -121,7 +120,7 @@ TFLRN_INLINE V EvaluatePolynomial(const Polynomial<Scalar, kCount>& polynomial,
                      Broadcast<V>(polynomial.c[0]));
 }
 
-// What NegativePower needs of beta, computed once a call.
+// What NegativePower needs of beta, computed once per call.
 template <class Scalar>
 struct PowerParams {
   Scalar minus_beta;
@@ -130,7 +129,7 @@ struct PowerParams {
   Scalar at_zero;          // 0^-beta
   Scalar at_infinity;      // infinity^-beta
   bool zero;               // beta == 0: the power is 1, even of NaN.
-  bool integer;            // Negative N have a power.
+  bool integer;            // An integer: negative N have a power.
   bool odd;                // An odd integer: the power keeps the sign of N.
   bool quarter;            // beta == 3/4, where HasRootPower holds.
 };
@@ -139,12 +138,12 @@ template <class Scalar>
 TFLRN_INLINE PowerParams<Scalar> MakePowerParams(float beta) {
   constexpr Scalar kInfinity = std::numeric_limits<Scalar>::infinity();
   PowerParams<Scalar> p;
-  // Past these every N but 1 gives 0 or infinity, and at them already.
+  // At these limits and beyond, every N but 1 gives 0 or infinity.
   const float limit = sizeof(Scalar) == sizeof(float) ? 0x1p40f : 0x1p70f;
   const float clamped = beta > limit ? limit : beta < -limit ? -limit : beta;
   p.minus_beta = -static_cast<Scalar>(clamped);
-  // float: 12 leading bits times |e| < 2^8 is exact in 24. double: a float
-  // beta has 24 bits, whose product with |e| < 2^11 is exact as it is.
+  // float: 12 leading bits times |e| < 2^8 is exact in 24 bits. double: all 24
+  // bits of a float beta times |e| < 2^11 is exact.
   p.minus_beta_high =
       sizeof(Scalar) == sizeof(float)
           ? static_cast<Scalar>(BitCast<float>(static_cast<int32_t>(
@@ -162,15 +161,14 @@ TFLRN_INLINE PowerParams<Scalar> MakePowerParams(float beta) {
 }
 
 // Whether NegativePower<true> may be used for every N = bias + alpha * s with
-// s >= 0: no N is negative, zero or denormal, and no power leaves the normal
-// numbers, since |t| <= 128 * 31/32 < 126 for float.
+// s >= 0: no N is negative, zero or denormal, and every power is a normal
+// number, since |t| <= 128 * 31/32 < 126 for float.
 TFLRN_INLINE bool HasPlainPower(float bias, float alpha, float beta) {
   return bias >= FloatFormat<float>::kMinNormal && alpha >= 0 && beta > 0 &&
          beta <= 0.96875f;
 }
 
-// log2(m) and 2^g for sqrt(1/2) <= m < sqrt(2) and |g| <= 1/2, and a little
-// more.
+// log2(m) and 2^g for sqrt(1/2) <= m < sqrt(2) and |g| <= 1/2 or slightly more.
 struct PolynomialFunctions {
   template <class V>
   TFLRN_INLINE V Log2(V m) {
@@ -185,9 +183,9 @@ struct PolynomialFunctions {
   }
 };
 
-// norm^-beta with the meaning of C's pow(norm, -beta).
-// kPlain: the caller knows HasPlainPower; then only infinity and NaN are
-// special. Where both versions apply they give the same bits.
+// norm^-beta, as C's pow(norm, -beta) defines it. kPlain: HasPlainPower holds,
+// and only infinity and NaN are special. Where both versions apply, they give
+// the same bits.
 template <bool kPlain, class Functions = PolynomialFunctions, class V,
           class Scalar>
 TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
@@ -217,7 +215,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
       MultiplyAdd(e, Broadcast<V>(p.minus_beta_low), log2_m * p.minus_beta);
   V t = high + low;
   if constexpr (!kPlain) {
-    // 2^limit is past the largest number, 2^-limit below the smallest.
+    // 2^kLimit is past the largest number, 2^-kLimit below the smallest.
     constexpr Scalar kLimit = sizeof(Scalar) == sizeof(float) ? 200 : 1200;
     t = t < -kLimit ? Broadcast<V>(-kLimit) : t;
     t = t > kLimit ? Broadcast<V>(kLimit) : t;
@@ -231,7 +229,7 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   const V two_to_g = Functions::Exp2(g);
 
   if constexpr (kPlain) {
-    // Shifted left, the bits of the rounder fall off the end.
+    // The shift drops the bits of the rounder.
     const Unsigned n = BitCast<Unsigned>(rounded) << kShift;
     const V power = BitCast<V>(Unsigned(BitCast<Unsigned>(two_to_g) + n));
     const V special = norm > Format::kMax ? V{} : norm;
@@ -255,18 +253,18 @@ TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {
   }
 }
 
-// Whether WithRootPower may be used: the beta of AlexNet and GoogLeNet, and the
-// default.
+// Whether WithRootPower may be used: for the beta of AlexNet and GoogLeNet, and
+// the default.
 TFLRN_INLINE bool HasRootPower(float bias, float alpha, float beta) {
   return HasPlainPower(bias, alpha, beta) && (beta == 0.75f || beta == 0.5f);
 }
 
 // (1 - e)^-p - 1 with p = kQuarters / 4 <= 1, for |e| <= 2^-kBits: the binomial
-// series p e + p (p + 1) / 2 e^2 + ..., up to a quarter of an eps.
+// series p e + p (p + 1) / 2 e^2 + ..., to within a quarter of an eps.
 template <int kQuarters, int kBits, int kTerm = 1, class V>
 TFLRN_INLINE V BinomialSeries(V e) {
   using Scalar = typename LaneTraits<V>::Scalar;
-  // A term is the one before it times this and e.
+  // Each term is the one before it times this and e.
   constexpr double kRatio = (kQuarters / 4.0 + kTerm - 1) / kTerm;
   const V term = e * static_cast<Scalar>(kRatio);
   if constexpr (kBits * (kTerm + 1) >= FloatFormat<Scalar>::kMantissaBits + 2) {
@@ -277,8 +275,8 @@ TFLRN_INLINE V BinomialSeries(V e) {
   }
 }
 
-// A norm to divide by, as its reciprocal, which is normal but for norms past
-// 2^126, where it loses two bits.
+// A norm to divide by, held as its reciprocal. The reciprocal is normal except
+// for norms past 2^126, where it loses up to two bits.
 template <class V>
 struct InverseNorm {
   V inverse;
@@ -304,8 +302,8 @@ struct NormAndPower {
 };
 
 // Estimates of norm^-1/2 and norm^1/4 give estimates of 1 / norm and norm^-3/4.
-// How far they are off shows in the squares of roots, and is corrected once, in
-// the end, so that few operations wait for each other.
+// Their errors show in the squares of the roots, and are corrected once, at the
+// end, to keep the chain of dependent operations short.
 template <class V, class Scalar>
 TFLRN_INLINE NormAndPower<V, InverseNorm<V>> WithRootPower(
     V norm, const PowerParams<Scalar>& p) {

@@ -17,7 +17,7 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// What values stored as T are computed in.
+// The type in which values stored as T are computed.
 template <class T>
 struct ComputeType {
   using type = float;

@@ -1,5 +1,6 @@
-// How the row kernels cut their work for wide windows into blocks that stay in
-// the L1 cache, and the scratch memory that a block needs.
+// Which windows the row kernels sum in registers, how they split their work on
+// wider ones into blocks that stay in the L1 cache, and the scratch memory that
+// a block needs.
 #ifndef TFLRN_CC_CPU_BLOCKING_H_
 #define TFLRN_CC_CPU_BLOCKING_H_
 
@@ -11,16 +12,16 @@
 
 namespace tflrn::cpu {
 
-// What a block of rows takes of the L1 cache: half of 48 KiB, or most of 32
+// How much of the L1 cache a block of rows takes: half of 48 KiB, or most of 32
 // KiB.
 constexpr int64_t kBlockBytes = 24 << 10;
 
-// The largest block, whatever its elements take.
+// The largest block, however small its elements.
 constexpr int64_t kMaxBlockElements = 2048;
 
-// Elements of a block of an op with `tensors` inputs and outputs of `size`
-// bytes an element, of which the next block's are fetched already, and with
-// `buffers` scratch buffers of `scalar_size` bytes an element.
+// Elements per block of an op with `tensors` inputs and outputs of `size` bytes
+// per element, counted twice because the next block is already being fetched,
+// and with `buffers` scratch buffers of `scalar_size` bytes per element.
 constexpr int64_t BlockElements(int64_t tensors, int64_t size, int64_t buffers,
                                 int64_t scalar_size) {
   const int64_t fit =
@@ -33,16 +34,16 @@ constexpr int64_t kCacheLineBytes = 64;
 // Lanes of the widest vector.
 constexpr int64_t kMaxLanes = 16;
 
-// Numbers of channels must fit into the lanes of floats.
+// Channel numbers must fit into the lanes of float vectors, as integers.
 constexpr int64_t kMaxTapChannels = int64_t{1} << 30;
 
-// Windows are summed tap by tap, in registers and without scratch memory, which
-// reaches no further than a vector's neighbours; if not, by doubling, whose
-// cost grows with the logarithm of the radius.
+// Small windows are summed tap by tap, in registers and without scratch memory,
+// which reaches no further than the neighbouring vectors. Larger ones are
+// summed by doubling, whose cost grows with the logarithm of the radius.
 
-// The largest radius that is summed by taps. With vectors of 16 lanes, LRNGrad
-// at radius 11 takes 2.2 and 1.6 times as long as its bytes in rows of 95 and
-// 511 floats, and 2.6 and 2.0 times by doubling.
+// The largest radius summed by taps. With vectors of 16 lanes, LRNGrad at
+// radius 11 takes 2.2 and 1.6 times as long as moving its bytes in rows of 95
+// and 511 floats, against 2.6 and 2.0 times by doubling.
 constexpr int64_t kMaxTapRadius = 12;
 
 inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
@@ -51,9 +52,9 @@ inline bool HasTapWindow(int64_t effective_radius, int64_t channels,
          channels <= kMaxTapChannels;
 }
 
-// Taps that are pairs of channels are half as many, and reach twice as far:
-// LRNGrad at radius 24 takes 2.0 cycles for each of 96 and of 512 floats in the
-// caches, and 3.7 and 2.4 by doubling.
+// Taps that are pairs of channels are half as many, and reach twice as far: in
+// the caches, LRNGrad at radius 24 takes 2.0 cycles per float in rows of 96 and
+// of 512, against 3.7 and 2.4 by doubling.
 constexpr int64_t kMaxPairRadius = 24;
 
 inline bool HasPairWindow(int64_t effective_radius, int64_t channels,
@@ -68,12 +69,12 @@ constexpr int kWideUnroll = 4;
 // The longest span that WideWindow sums in registers, in vectors.
 constexpr int kWideTopLanes = 4;
 
-// Elements after each buffer, for what WideWindow reads and writes past its
+// Padding after each buffer, in elements: WideWindow reads and writes past the
 // end.
 constexpr int64_t kBufferMargin = kWideUnroll * kMaxLanes;
 
-// Whole rows of a block: as many as fit into `elements`, and, if there are
-// enough of them, so many that they fill whole vectors.
+// Rows per block: as many as fit into `elements`, and, if there are enough of
+// them, a number that fills whole vectors.
 inline int64_t RowsPerBlock(int64_t channels, int64_t elements) {
   const int64_t fit = elements / channels;
   int64_t unit = kMaxLanes;  // Rows that fill whole vectors: kMaxLanes / gcd.
@@ -88,25 +89,25 @@ inline int64_t BufferElements(int64_t channels) {
   return (block + kMaxLanes - 1) / kMaxLanes * kMaxLanes + kBufferMargin;
 }
 
-// Elements before and after each of the buffers in which WideWindow doubles: it
-// starts to write as many vectors early as wait in its registers, and stops
-// later than it needs by fewer.
+// Padding before and after each of the buffers in which WideWindow doubles, in
+// elements: it starts writing as many vectors early as it holds in registers,
+// and overruns the end by fewer.
 constexpr int64_t kLevelMargin = 8 * kMaxLanes;
 
-// The elements of such a buffer: a row with a radius of zeros on both sides.
+// Elements of such a buffer: a row with `radius` zeros on both sides.
 inline int64_t WideLevelElements(int64_t channels, int64_t radius) {
   const int64_t padded = channels + 2 * radius + kMaxLanes;
   return kLevelMargin + (padded + kMaxLanes - 1) / kMaxLanes * kMaxLanes +
          kLevelMargin;
 }
 
-// One buffer for each doubling in registers.
+// One buffer per doubling in registers.
 inline int64_t WideBufferElements(int64_t channels, int64_t radius) {
   return __builtin_ctz(kWideTopLanes * kMaxLanes) *
          WideLevelElements(channels, radius);
 }
 
-// Buffers of BufferElements that an op uses at most.
+// The most buffers of BufferElements that an op uses.
 constexpr int64_t kMaxBuffers = 4;
 
 }  // namespace tflrn::cpu

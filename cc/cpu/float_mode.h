@@ -1,7 +1,7 @@
 // The floating-point mode of the calling thread, held at IEEE 754's default.
 //
 // TensorFlow's worker threads flush denormals to zero, Python's main thread
-// does not: without this, a result would depend on the thread that computed it.
+// does not: without this, a result would depend on the thread that computes it.
 #ifndef TFLRN_CC_CPU_FLOAT_MODE_H_
 #define TFLRN_CC_CPU_FLOAT_MODE_H_
 
@@ -13,7 +13,8 @@
 
 namespace tflrn::cpu {
 
-// Round to nearest even, denormals kept, nothing trapped, for the lifetime.
+// Rounds to nearest even, keeps denormals and traps nothing during its
+// lifetime.
 class DefaultFloatMode {
  public:
 #if defined(__x86_64__)

@@ -1,5 +1,5 @@
-// The row kernels, compiled once for each instruction set: included by
-// lrn_rows_<target>.cc, which define
+// The row kernels, compiled once per instruction set: each lrn_rows_<target>.cc
+// includes this file, after defining
 //
 //   TFLRN_TARGET        the name of the Target (targets.h) to define
 //   TFLRN_TARGET_NAME   its name for users
@@ -7,37 +7,38 @@
 //   TFLRN_VECTOR_BYTES  the size of a vector
 //
 // Vectors are the compiler's own (the vector_size attribute of GCC and Clang).
-// Against the alternatives: they need no dependency, and intrinsics only for
-// operations that the language has no name for (fused multiply-adds, estimates
-// of roots) or that GCC makes several instructions of (conversions, shifts of
-// lanes); they serve x86-64 and AArch64 alike; and unlike loops left to the
-// vectorizer they do not lose their speed silently. Highway is not on PyPI, so
-// that pip could not install it; std::experimental::simd has no Clang support
-// to rely on.
+// They add no dependency, and serve x86-64 and AArch64 alike. They need
+// intrinsics only for operations that the language has no name for (fused
+// multiply-adds, estimates of roots) or that GCC compiles to several
+// instructions (conversions, shifts of lanes). Unlike loops left to the
+// vectorizer, they do not lose their speed silently. Highway is not on PyPI, so
+// pip could not install it; std::experimental::simd has no Clang support to
+// rely on.
 //
-// With small windows (HasTapWindow, HasPairWindow) a kernel is one pass through
-// the tensors, which are seen as flat arrays of groups of one or two vectors.
-// Window sums are made in registers, from a group and its neighbours: a group's
-// norms are made after the squares of the next one, and its results after the
-// next one's terms. The number of channels need not be a multiple of the lanes:
-// where a window crosses the end of a row, a mask of channel numbers cuts it.
+// With small windows (HasTapWindow, HasPairWindow), a kernel is one pass over
+// the tensors, seen as flat arrays of groups of one or two vectors. Window sums
+// are computed in registers, from a group and its neighbours: a group's norms
+// come after the squares of the next group, and its results after the next
+// group's terms. The number of channels need not be a multiple of the lanes:
+// where a window crosses the end of a row, a mask of channel numbers cuts it
+// off.
 //
-// Groups of two vectors hold the even and the odd elements, because windows of
-// neighbours share most of their pairs. 16-bit types come apart easily, as they
-// lie two in 32 bits; float and double by shuffles, which pay from some radius
-// on (PairsFrom).
+// Groups of two vectors hold the even and the odd elements, because the windows
+// of neighbouring channels share most of their pairs. Separating them is cheap
+// for 16-bit types, two of which lie in 32 bits; float and double need
+// shuffles, which pay off from some radius on (PairsFrom).
 //
-// Why in registers: of 64-byte loads at any address, most touch two cache
-// lines, which takes an EPYC of 2024 2.6 cycles where a shift of two registers
-// takes 0.5. LRNGrad on AVX-512, as multiples of the time of a loop that only
-// moves the bytes: 1.6 by three passes over blocks of rows in L1, and 1.0 so;
-// at radius 5, 2.6 and 1.0.
+// Why in registers: most 64-byte loads at arbitrary addresses touch two cache
+// lines and cost 2.6 cycles on a 2024 EPYC, against 0.5 for a shift across two
+// registers. LRNGrad on AVX-512, in multiples of the time of a loop that only
+// moves the bytes: 1.6 in three passes over blocks of rows in L1, against 1.0
+// in registers; at radius 5, 2.6 against 1.0.
 //
 // Larger windows are summed row by row through memory.
 //
-// Everything here has internal linkage, and what is included from cc/core below
-// the pragma is always inlined: nothing compiled for this instruction set can
-// be taken by the linker for another file's.
+// Everything here has internal linkage, and everything included from cc/core
+// below the pragma is always inlined: the linker cannot replace another file's
+// code with code compiled for this instruction set.
 
 // Standard headers come before the pragma, so that their inline functions are
 // compiled for the baseline.
@@ -61,8 +62,8 @@
 #include "cc/cpu/blocking.h"
 #include "cc/cpu/targets.h"
 
-// GCC lowers vector arithmetic for the instruction set that is in force where a
-// function is defined, also where it is inlined into another.
+// GCC lowers vector arithmetic for the instruction set in force where a
+// function is defined, even where the function is inlined into another.
 #ifdef TFLRN_CC_CORE_LANES_H_
 #error "The vector templates of cc/core must be included below the pragma."
 #endif
@@ -87,23 +88,23 @@ namespace tflrn {
 namespace cpu {
 namespace {
 
-// Where the compiler would not inline by itself.
+// For lambdas that the compiler would not inline on its own.
 #define TFLRN_LAMBDA __attribute__((always_inline))
 
 // The second argument of __builtin_prefetch.
 constexpr int kForWriting = 1;
 
-// ---- The ops, for one group. i is its first element, and `left` are those
-// from there to the end.
+// ---- The ops, for one group. i is its first element, `left` the number of
+// elements from there to the end; for a whole group, its size will do.
 //
-// First gives the values whose window sums are needed, of which the first are
-// those of x^2. In an op of one round, Finish takes the norms' powers. In an op
-// of two, Second turns norms, powers and the other sums into the values of the
-// second round, and into what Finish is to have beside their sums. Each reads
-// of an input only what Finish, or a later vector, does not overwrite: an
-// output may be an input's buffer.
+// First computes the values whose window sums are needed; the first of them are
+// x^2. In an op of one round, Finish takes the norms' powers. In an op of two,
+// Second turns norms, powers and the other sums into the values of the second
+// round, and into what Finish needs besides their sums. No step reads an input
+// element that an earlier step may have overwritten: an output may be an
+// input's buffer.
 
-// The norms and their powers, of the sums of x^2.
+// The norms and their powers, from the sums of x^2.
 template <PowerPath kPath, class V, int kParts, class Scalar>
 TFLRN_INLINE auto PowersOf(const Group<V, kParts>& sums,
                            const LrnCoefficients<Scalar>& c) {
@@ -290,17 +291,18 @@ struct LrnGradGradOp {
   }
 };
 
-// ---- The ways through the rows.
+// ---- The loops over the rows.
 
-// How far ahead memory is fetched: bytes of all tensors together, and elements
-// past the next block. The outputs' lines too, half as far: the processor's own
-// prefetching does not know of the writes. LRNGrad in one pass, as above: 1.18
-// at 4 KiB, 0.99 at 10, 1.06 at 16, and 1.14 without.
+// How far ahead memory is prefetched: in Stream, bytes of all tensors together;
+// in Blocks, elements past the end of the block. The outputs' lines too, in
+// Stream half as far: the processor's own prefetching does not anticipate the
+// writes. LRNGrad in one pass, in multiples of the loop that only moves the
+// bytes: 1.18 at 4 KiB, 0.99 at 10, 1.06 at 16, and 1.14 without.
 //
-// Stores are ordinary. Past the caches they would take 0.86 of that loop's
-// time, but only in a call by itself: written over dy, as in a training step,
-// LRNGrad is as fast either way, and LRN whose output is read next takes 1.2
-// times as long.
+// Stores are ordinary. Past the caches, non-temporal ones would take 0.86 of
+// that loop's time, but only in a call on its own: written over dy, as in a
+// training step, LRNGrad is as fast either way, and LRN whose output is read
+// next takes 1.2 times as long.
 constexpr int64_t kStreamAheadBytes = 10 << 10;
 constexpr int64_t kBlockAhead = 128;
 
@@ -319,17 +321,18 @@ TFLRN_INLINE void SumAll(const Window (&windows)[kValues], const At& at,
     sums[v] = windows[v].template Sum<kOften>(at, radius);
 }
 
-// All rounds in one pass, in registers. In each step every part of the work is
-// done for a group of its own, with what the last step made for it, so that no
-// part waits for another. One after the other for one group they would take so
-// long that an EPYC of 2024 cannot look far enough ahead to fill the time.
+// All rounds in one pass, in registers. In each step, every part of the work is
+// done for a different group, with what the previous step left for it, so that
+// no part waits for another. Done one after the other for one group, the parts
+// would take so long that a 2024 EPYC cannot look far enough ahead to hide the
+// latency.
 //
-// Groups of two vectors fill more of it by themselves, and in an op of two
-// rounds they fill the registers too: there two parts are done right after what
-// they wait for. With all parts apart, a trial of LRNGrad of float in pairs at
-// radius 2 was as fast in the caches, but took 1.5 times as long past them,
-// since registers saved to memory leave the output no room to wait in; at
-// radius 5 it is 1.07 times as long as its bytes for 1.04.
+// Groups of two vectors have more independent work of their own, and in an op
+// of two rounds they also fill the registers: there, two parts run right after
+// what they depend on. With all parts separate, a trial of LRNGrad of float in
+// pairs at radius 2 was as fast in the caches, but took 1.5 times as long past
+// them, since spills compete with the output for the store queue; at radius 5,
+// it took 1.07 times as long as moving its bytes instead of 1.04.
 template <int kParts, int kRadius, PowerPath kPath, class Op>
 void Stream(const LrnParams& params, const Op op, int64_t rows,
             int64_t channels) {
@@ -337,8 +340,8 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
   using Values = Group<Vec<Scalar>, kParts>;
   using Window = TapWindow<Scalar, kRadius, kParts>;
   constexpr int kValues = Op::kValues;
-  // How many groups a part is behind First. A sum needs the group after; the
-  // power is made between the first sum and what comes next.
+  // How many groups a part lags behind First. A sum needs the next group; the
+  // powers are computed between the first sum and the part that follows it.
   constexpr bool kJoined = kParts == 2 && Op::kRounds == 2;
   constexpr int kFirstSum = 2, kSecond = kJoined ? 3 : 4;
   constexpr int kSecondSum = kSecond + 2;
@@ -428,10 +431,9 @@ void Stream(const LrnParams& params, const Op op, int64_t rows,
   }
 }
 
-// Calls step(i, left) for each vector of `count` elements, with the first
-// element i and the number of those that are left. That number is a constant
-// but for the last vector, so that the loop is free of the tests in Load and
-// Store.
+// Calls step(i, left) for each vector of `count` elements, where i is its first
+// element and `left` its number of elements. `left` is a constant except for
+// the last vector, which keeps the tests in Load and Store out of the loop.
 template <class Scalar, class Step>
 TFLRN_INLINE void ForEachVector(int64_t count, const Step& step) {
   constexpr int64_t kStep = kLanes<Scalar>;
@@ -478,10 +480,11 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
     const auto take = [&](int64_t i, Values(&of)[kValues]) TFLRN_LAMBDA {
       for (int v = 0; v < kValues; ++v) of[v] = WidenGroup<1>(sums[v] + i);
     };
-    // In an op of two rounds each pass through the block fetches a part of the
-    // next one, so that memory works all the time: LRNGrad at radius 64 takes
-    // 1.5 times as long as a loop that only moves the bytes, and 1.8 if the
-    // second pass fetches all. An op of one round is faster without.
+    // In an op of two rounds, each pass over the block prefetches a part of the
+    // next one, which keeps memory busy all the time: LRNGrad at radius 64
+    // takes 1.5 times as long as a loop that only moves the bytes, and 1.8
+    // times if the second pass prefetches everything. An op of one round is
+    // faster without.
     int64_t ahead = count + kBlockAhead;
     const auto fetch = [&](int64_t i, int64_t one_of) TFLRN_LAMBDA {
       if (Op::kRounds == 1 || i % (one_of * kLine) != 0) return;
@@ -524,9 +527,9 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
   }
 }
 
-// The radius from which groups of two vectors are faster. AVX2 has 16
-// registers, fewer than they need, so that there it is not 0 for half either:
-// in a trial LRNGrad at radius 2 took 1.2 times as long as in single vectors.
+// The radius from which groups of two vectors are faster. They need more than
+// the 16 registers of AVX2, so there it is above 0 even for half: in a trial,
+// LRNGrad at radius 2 took 1.2 times as long as in single vectors.
 template <class Op>
 constexpr int64_t PairsFrom() {
   using T = typename Op::Type;
@@ -541,7 +544,7 @@ constexpr int64_t PairsFrom() {
 template <int kParts, PowerPath kPath, class Op>
 void StreamAnyRadius(const LrnParams& params, const Op& op, int64_t rows,
                      int64_t channels) {
-  // AlexNet and GoogLeNet.
+  // The radius of AlexNet and GoogLeNet.
   if constexpr (kPath != PowerPath::kAny &&
                 (kParts == 1 || PairsFrom<Op>() <= 2)) {
     if (EffectiveRadius(params.depth_radius, channels) == 2) {
@@ -551,7 +554,7 @@ void StreamAnyRadius(const LrnParams& params, const Op& op, int64_t rows,
   Stream<kParts, kAnyTapRadius, kPath>(params, op, rows, channels);
 }
 
-// Chooses the way, the best first.
+// Chooses the fastest loop that applies.
 template <PowerPath kPath, class Op>
 void RunPath(const LrnParams& params, const Op& op, int64_t rows,
              int64_t channels, void* scratch) {

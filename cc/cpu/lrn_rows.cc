@@ -1,4 +1,4 @@
-// The functions of lrn_rows.h: they hand on to the active target.
+// The functions of lrn_rows.h, which dispatch to the active target.
 #include "cc/cpu/lrn_rows.h"
 
 #include "cc/core/power.h"
@@ -27,11 +27,11 @@ const RowKernels<T>& Kernels() {
   return KernelsOf(ActiveTarget(), T{});
 }
 
-// About what the kernels take where the memory is not what limits them: for
-// float, with vectors of 64 bytes, 0.7 cycles an element for LRN, 1.1 for
-// LRNGrad and 1.8 for LRNGradGrad, with shorter ones in proportion or somewhat
-// more. Double has half the lanes, a power that is not made of roots takes 2.4
-// times as long, and wide windows take twice as long or, in short rows, more.
+// About what the kernels take where memory is not the limit: for float, with
+// vectors of 64 bytes, 0.7 cycles per element for LRN, 1.1 for LRNGrad and 1.8
+// for LRNGradGrad; with shorter vectors in proportion or somewhat more. Double
+// has half the lanes, a power that is not built from roots takes 2.4 times as
+// long, and wide windows take twice as long or, in short rows, more.
 template <class T>
 int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
                      int64_t tenths) {
@@ -54,10 +54,10 @@ int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
 
 size_t ScratchBytes(const LrnParams& params, int64_t channels) {
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  // Of the type with the fewest.
+  // Those of double, the type with the fewest.
   const int64_t lanes = ActiveTarget().vector_bytes / sizeof(double);
   if (HasTapWindow(radius, channels, lanes)) return 0;
-  // A window that is the whole row is summed without levels.
+  // A window that is the whole row needs no levels.
   const int64_t levels =
       radius >= channels - 1 ? 0 : WideBufferElements(channels, radius);
   const int64_t elements = kMaxBuffers * BufferElements(channels) + levels;

@@ -1,24 +1,25 @@
 // Local Response Normalization and its gradient on the CPU: what cc/tf and
 // cc/xla call.
 //
-// A tensor is `rows` rows of `channels` contiguous values. Rows are
-// independent, and each output value depends on its row alone: however the
-// caller divides the rows among threads, the bits of the result are the same
-// (but for which NaN a NaN is: of two that meet, either one may come through).
+// A tensor is `rows` rows of `channels` contiguous values. Each output value
+// depends on its own row alone: however the caller divides the rows among
+// threads, the bits of the result are the same, except for the signs and
+// payloads of NaNs (where two NaNs meet, either one may come through).
 //
 // T        Half, BFloat16, float, double. The 16-bit types are computed in
 //          float and rounded once.
 // params   valid (ValidateParams).
 // Pointers need the alignment of T only. The output may be the same buffer as
 //          any one of the inputs; otherwise buffers must not overlap.
-// scratch  ScratchBytes bytes of the caller's, one buffer for each concurrent
-//          call, aligned to kScratchAlignment. Its contents do not matter.
-// Error    float and double: at most (number of summands + 8) eps of the sum of
-//          the magnitudes of the terms, where eps is the spacing at 1, for
+// scratch  ScratchBytes bytes of the caller's memory, aligned to
+//          kScratchAlignment, one buffer per concurrent call. Its contents do
+//          not matter.
+// Error    float and double: at most (number of summands + 8) eps times the sum
+//          of the magnitudes of the terms, where eps is the spacing at 1, for
 //          |beta| <= 2 and norms whose summands do not cancel. A norm's
 //          relative error counts |beta| times.
-// Denormal values count, whatever the calling thread's floating-point mode is:
-// the mode is set to IEEE 754's default during the call.
+// Denormals are never flushed to zero, whatever the calling thread's
+//          floating-point mode: each call runs in IEEE 754's default mode.
 #ifndef TFLRN_CC_CPU_LRN_ROWS_H_
 #define TFLRN_CC_CPU_LRN_ROWS_H_
 
@@ -47,15 +48,15 @@ void LrnGradRows(const LrnParams& params, const T* dy, const T* x, const T* y,
                  T* dx, int64_t rows, int64_t channels, void* scratch);
 
 // The gradients of sum_k u_k dx_k with respect to LrnGradRows' inputs dy, x and
-// y (cc/core/formulas.h has the formulas). d_dy may be the buffer dy, d_x may
-// be x, d_y may be y; otherwise buffers must not overlap.
+// y (formulas in cc/core/formulas.h). d_dy may be the buffer dy, d_x may be x,
+// d_y may be y; otherwise buffers must not overlap.
 template <class T>
 void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
                      const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
                      int64_t rows, int64_t channels, void* scratch);
 
-// A guess of the cycles that the functions above take for a row, for the
-// caller to decide whether more threads pay.
+// A rough estimate of the cycles per row that the functions above take, from
+// which the caller decides whether more threads pay off.
 template <class T>
 int64_t LrnCyclesPerRow(const LrnParams& params, int64_t channels);
 template <class T>

@@ -1,4 +1,4 @@
-// The row kernels for x86-64 processors with AVX2, FMA and F16C (2013 and on).
+// The row kernels for x86-64 processors with AVX2, FMA and F16C (since 2013).
 #ifdef __x86_64__
 #define TFLRN_TARGET kAvx2Target
 #define TFLRN_TARGET_NAME "avx2"

@@ -1,5 +1,5 @@
-// The row kernels for x86-64 processors with AVX-512 F, BW, DQ and VL (2017 and
-// on).
+// The row kernels for x86-64 processors with AVX-512 F, BW, DQ and VL (since
+// 2017).
 #ifdef __x86_64__
 #define TFLRN_TARGET kAvx512Target
 #define TFLRN_TARGET_NAME "avx512"

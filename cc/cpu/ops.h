@@ -1,4 +1,4 @@
-// The functions of lrn_rows.h, chosen by the type of the op.
+// The functions of lrn_rows.h, selected by the type of the op.
 #ifndef TFLRN_CC_CPU_OPS_H_
 #define TFLRN_CC_CPU_OPS_H_
 
@@ -33,7 +33,7 @@ void Compute(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
                   t.out[1], t.out[2], t.rows, t.channels, scratch);
 }
 
-// With scratch memory of its own; false if there is none left.
+// With scratch memory of its own; false if none could be allocated.
 template <class Op, class T>
 bool Compute(const LrnParams& params, const RowTensors<Op, T>& tensors) {
   const ScratchMemory scratch =
@@ -59,8 +59,8 @@ int64_t CyclesPerRow(const LrnParams& params,
   return LrnGradGradCyclesPerRow<T>(params, t.channels);
 }
 
-// The rows shared over a thread pool (share_rows.h); false if a thread found no
-// scratch memory left.
+// Shares the rows over a thread pool (share_rows.h); false if a thread could
+// not allocate its scratch memory.
 template <class ThreadPool, class Op, class T>
 bool ComputeShared(ThreadPool& pool, const LrnParams& params,
                    const RowTensors<Op, T>& tensors) {

@@ -19,7 +19,7 @@ struct FreeScratch {
   }
 };
 
-// Memory that one thread uses during one call; null if there is none left.
+// Memory for one thread during one call; null if none could be allocated.
 using ScratchMemory = std::unique_ptr<void, FreeScratch>;
 
 inline ScratchMemory AllocateScratch(size_t bytes) {
@@ -27,12 +27,13 @@ inline ScratchMemory AllocateScratch(size_t bytes) {
       ::operator new(bytes, std::align_val_t{kScratchAlignment}, std::nothrow));
 }
 
-// What is to be said where AllocateScratch returned null.
+// The message for a null result of AllocateScratch.
 inline std::string NoScratchMessage(const std::string& op,
                                     const LrnParams& params, int64_t channels) {
-  return op + " needs " + std::to_string(ScratchBytes(params, channels)) +
-         " bytes of scratch memory for each thread, for rows of " +
-         std::to_string(channels) + " channels, and could not allocate them";
+  return op + " could not allocate " +
+         std::to_string(ScratchBytes(params, channels)) +
+         " bytes of scratch memory per thread, for rows of " +
+         std::to_string(channels) + " channels";
 }
 
 }  // namespace tflrn::cpu

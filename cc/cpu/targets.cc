@@ -1,4 +1,4 @@
-// The choice of the instruction set.
+// Chooses the instruction set of the row kernels.
 #include "cc/cpu/targets.h"
 
 #include <atomic>
@@ -48,7 +48,7 @@ Choice Choose() {
     compiled = compiled || target->name == std::string(name);
   }
   choice.error = "TFLRN_CPU_TARGET is '" + std::string(name) + "', which " +
-                 (compiled ? "this processor cannot run" : "is no target") +
+                 (compiled ? "this processor cannot run" : "is not a target") +
                  "; choose one of: " + names;
   return choice;
 }

@@ -1,7 +1,7 @@
 // The instruction sets that the row kernels are compiled for, and the choice
 // among them.
 //
-// The best that the processor has is chosen once, at the first use. The
+// The best one that the processor can run is chosen once, at first use. The
 // environment variable TFLRN_CPU_TARGET forces one by name.
 #ifndef TFLRN_CC_CPU_TARGETS_H_
 #define TFLRN_CC_CPU_TARGETS_H_
@@ -37,17 +37,18 @@ struct Target {
   RowKernels<double> double_kernels;
 };
 
-// Those that this library has and this processor can run, best first. The last
-// is the baseline of the architecture, which every processor has.
+// The compiled targets that this processor can run, best first. The last is the
+// baseline of the architecture, which every processor can run.
 const std::vector<const Target*>& SupportedTargets();
 
-// The one in use.
+// The target in use.
 const Target& ActiveTarget();
 
-// Empty, or what is wrong with TFLRN_CPU_TARGET; then the best one is active.
+// Empty, or what is wrong with TFLRN_CPU_TARGET, in which case the best target
+// is active.
 const std::string& TargetError();
 
-// All that this library was compiled with, best first.
+// All targets that this library was compiled for, best first.
 const std::vector<const Target*>& CompiledTargets();
 
 // For tests: makes `target` the active one of this process.

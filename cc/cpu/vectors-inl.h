@@ -1,6 +1,6 @@
-// Vectors of the instruction set that is compiled for: what the templates of
-// cc/core need to know of them, loads and stores, and shifts of lanes. Included
-// by lrn_rows-inl.h, which says why they are the compiler's own.
+// Vectors of the target instruction set: what the templates of cc/core need to
+// know about them, loads and stores, and shifts of lanes. Included by
+// lrn_rows-inl.h, which says why they are the compiler's own.
 //
 //   TFLRN_VECTOR_BYTES  the size of a vector
 #ifndef TFLRN_CC_CPU_VECTORS_INL_H_
@@ -20,7 +20,7 @@
 #include "cc/core/lanes.h"
 #include "cc/core/types.h"
 
-// Where the compiler would not inline by itself.
+// For functions that the compiler would not inline on its own.
 #define TFLRN_MEMBER inline __attribute__((always_inline))
 
 namespace tflrn {
@@ -32,7 +32,7 @@ struct VectorOf {
   typedef Element type __attribute__((vector_size(kBytes)));
 };
 
-// Float or double lanes: what is computed in.
+// Float or double lanes, to compute in.
 template <class Scalar>
 using Vec = typename VectorOf<Scalar, TFLRN_VECTOR_BYTES>::type;
 
@@ -97,7 +97,7 @@ struct LaneTraits<cpu::Vec<double>> {
   using Int = cpu::Vec<int64_t>;
   using Unsigned = cpu::Vec<uint64_t>;
   // Only AVX-512 can convert 64-bit integers. These are small: added to the
-  // bits of 1.5 * 2^52 they are its last digits.
+  // bits of 1.5 * 2^52, they become its low bits.
   TFLRN_INLINE V FromInt(Int value) {
     using Format = FloatFormat<double>;
     return BitCast<V>(Int(value + Format::kRounderBits)) - Format::kRounder;
@@ -123,7 +123,7 @@ struct LaneTraits<cpu::Vec<double>> {
     return BitCast<V>(_mm512_maskz_rsqrt14_pd(0xFF, BitCast<__m512d>(v)));
   }
 #elif TFLRN_VECTOR_BYTES == 32
-  // There is none for double before AVX-512.
+  // Before AVX-512, there is no estimate for double.
   static constexpr int kRootBits = 52;
   TFLRN_INLINE V ReciprocalRootEstimate(V v) {
     return 1.0 / BitCast<V>(_mm256_sqrt_pd(BitCast<__m256d>(v)));
@@ -152,10 +152,11 @@ using FloatBits = Vec<uint32_t>;
 using ShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES / 2>::type;
 
 // Intrinsics, since GCC converts vectors of _Float16 lane by lane, and vectors
-// of integers by halves: 4 instructions instead of 1 to widen.
+// of integers in halves: widening takes 4 instructions instead of 1.
 
-// Not for AVX-512, which has better for both types. Its masked forms are used
-// since GCC 12 warns of the others' undefined operands.
+// Not for AVX-512, which has better instructions for both types. They are used
+// in their masked forms, since GCC 12 warns about undefined operands in the
+// others.
 #if TFLRN_VECTOR_BYTES != 64
 TFLRN_INLINE FloatBits WidenBits(ShortVec bits) {
 #if TFLRN_VECTOR_BYTES == 32
@@ -165,7 +166,7 @@ TFLRN_INLINE FloatBits WidenBits(ShortVec bits) {
 #endif
 }
 
-// The lower halves of the lanes, of which the upper are 0.
+// The lower halves of the lanes; the upper ones must be 0.
 TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
 #if TFLRN_VECTOR_BYTES == 32
   const __m256i packed =
@@ -177,8 +178,8 @@ TFLRN_INLINE ShortVec NarrowBits(FloatBits bits) {
 #endif
 }
 #else
-// 16 bits are moved in and out of the upper halves of lanes by a permutation,
-// in the place of two instructions.
+// One permutation moves 16 bits into or out of the upper halves of lanes,
+// instead of two instructions.
 using FullShortVec = VectorOf<uint16_t, TFLRN_VECTOR_BYTES>::type;
 
 template <int... kPlace>
@@ -190,7 +191,8 @@ TFLRN_INLINE FullShortVec
 UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
   return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
 }
-// All even places and then all odd ones; and of two vectors, in turns.
+// All even places, then all odd ones; and the places of two vectors,
+// interleaved.
 template <int... kPlace>
 TFLRN_INLINE FullShortVec
 EvenPlacesThenOdd(std::integer_sequence<int, kPlace...>) {
@@ -218,7 +220,7 @@ TFLRN_INLINE FloatVec Widen(const BFloat16* p) {
 #endif
 }
 
-// Of a NaN, the lower half is 0: it comes from 16 bits, or from the processor.
+// The lower half of a NaN is 0: it comes from 16 bits, or from the processor.
 TFLRN_INLINE void Narrow(FloatVec value, BFloat16* p) {
   const FloatBits rounded = RoundToBFloat16(value);
 #if TFLRN_VECTOR_BYTES == 64
@@ -277,7 +279,7 @@ TFLRN_INLINE void Narrow(DoubleVec value, double* p) {
   memcpy(p, &value, sizeof(value));
 }
 
-// ---- Two vectors that follow each other.
+// ---- Two consecutive vectors.
 
 template <int... kLane>
 using LaneSequence = std::integer_sequence<int, kLane...>;
@@ -285,7 +287,7 @@ template <class V>
 using LanesOf =
     std::make_integer_sequence<int, kLanes<typename LaneTraits<V>::Scalar>>;
 
-// The lanes with these numbers, of both vectors together.
+// The lanes kSource... of both vectors, numbered consecutively.
 template <int... kSource, class V>
 TFLRN_INLINE V Shuffled(V first, V second) {
 #ifdef __clang__
@@ -297,7 +299,7 @@ TFLRN_INLINE V Shuffled(V first, V second) {
 }
 
 #if TFLRN_VECTOR_BYTES == 64
-// Intrinsics, since GCC makes general permutations of these, which overwrite an
+// Intrinsics, since GCC makes these general permutations, which overwrite an
 // operand and need a register for their indices.
 template <int kShift>
 TFLRN_INLINE FloatVec ShiftedLanes(FloatVec first, FloatVec second) {
@@ -320,7 +322,7 @@ TFLRN_INLINE V ShiftedLanes(V first, V second) {
 }
 #endif
 
-// As many lanes from kShift on, of two vectors that follow each other.
+// One vector of lanes, from kShift on, out of two consecutive vectors.
 template <int kShift, class V>
 TFLRN_INLINE V Shifted(V first, V second) {
   if constexpr (kShift == kLanes<typename LaneTraits<V>::Scalar>) {
@@ -330,13 +332,13 @@ TFLRN_INLINE V Shifted(V first, V second) {
   }
 }
 
-// Every second lane, the first being kFirst: 0 or 1.
+// Every second lane from kFirst, 0 or 1, on.
 template <int kFirst, class V, int... kLane>
 TFLRN_INLINE V EverySecond(V first, V second, LaneSequence<kLane...>) {
   return Shuffled<(kFirst + 2 * kLane)...>(first, second);
 }
 
-// Lanes of both in turns, from kFirst on.
+// The lanes of both, interleaved, from kFirst of each on.
 template <int kFirst, class V, int... kLane>
 TFLRN_INLINE V InTurns(V first, V second, LaneSequence<kLane...>) {
   constexpr int kCount = sizeof...(kLane);
@@ -367,7 +369,7 @@ template <class T, int kParts>
 using GroupFor = Group<Vec<typename ComputeType<T>::type>, kParts>;
 using FloatPairs = GroupFor<float, 2>;
 
-// Two vectors of the even and the odd elements, of float or double.
+// Two vectors, of the even and the odd elements. For float and double:
 
 template <class T>
 TFLRN_INLINE GroupFor<T, 2> WidenPairs(const T* p) {
@@ -385,7 +387,7 @@ TFLRN_INLINE void NarrowPairs(const GroupFor<T, 2>& values, T* p) {
   Narrow(InTurns<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
 }
 
-// Of 16-bit types two elements lie in 32 bits, the even one in the lower half.
+// Two elements of a 16-bit type lie in 32 bits, the even one in the lower half.
 
 TFLRN_INLINE FloatPairs WidenPairs(const BFloat16* p) {
   FloatBits bits;
@@ -414,7 +416,7 @@ TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
            BitCast<FloatVec>(_mm512_maskz_cvtph_ps(0xFFFF, odd))}};
 }
 
-// In the lower half.
+// The result is in the lower half of the vector.
 TFLRN_INLINE __m512i HalfBits(FloatVec value) {
   return _mm512_castsi256_si512(_mm512_maskz_cvtps_ph(
       0xFFFF, BitCast<__m512>(value), _MM_FROUND_TO_NEAREST_INT));
@@ -466,8 +468,8 @@ TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
 }
 #endif
 
-// A group of one is a vector in the order of memory, a group of two the even
-// and the odd elements.
+// A group of one vector is in the order of memory; a group of two holds the
+// even and the odd elements.
 template <int kParts, class T>
 TFLRN_INLINE GroupFor<T, kParts> WidenGroup(const T* p) {
   if constexpr (kParts == 1) {
@@ -486,7 +488,8 @@ TFLRN_INLINE void NarrowGroup(const GroupFor<T, kParts>& values, T* p) {
   }
 }
 
-// The first `count` elements from p, and zeros; a whole group if count allows.
+// The group at p if `count` allows; otherwise the first `count` elements, and
+// zeros.
 template <int kParts, class T>
 TFLRN_INLINE GroupFor<T, kParts> Load(const T* p, int64_t count) {
   constexpr int64_t kCount = kParts * kLanes<typename ComputeType<T>::type>;

@@ -1,5 +1,5 @@
-// Sums over the windows of channels: in registers for small ones, through
-// memory for any. Included by lrn_rows-inl.h.
+// Sums over windows of channels: in registers for small windows, through memory
+// for any. Included by lrn_rows-inl.h.
 #ifndef TFLRN_CC_CPU_WINDOWS_INL_H_
 #define TFLRN_CC_CPU_WINDOWS_INL_H_
 
@@ -14,8 +14,8 @@ namespace tflrn {
 namespace cpu {
 namespace {
 
-// Which channels, or pairs of channels, the lanes of a vector are, as it moves
-// through whole rows.
+// Tracks which channels, or pairs of channels, the lanes of a vector hold as it
+// moves through whole rows.
 template <class Scalar>
 class Channels {
  public:
@@ -39,8 +39,8 @@ class Channels {
     return first_ >= radius && first_ + kLanes<Scalar> - 1 + radius < channels_;
   }
 
-  // Whether rows end where vectors do; then, whether this is a row's first or
-  // last.
+  // Whether rows end where vectors do; if so, whether this vector is a row's
+  // first or last.
   TFLRN_MEMBER bool WholeVectors() const {
     return channels_ % kLanes<Scalar> == 0;
   }
@@ -49,7 +49,7 @@ class Channels {
     return first_ == channels_ - kLanes<Scalar>;
   }
 
-  // Of each lane: whether its row has a channel `distance` before or after.
+  // For each lane, whether its row has a channel `distance` before or after it.
   TFLRN_MEMBER Ints HasBefore(int64_t distance) const {
     return Numbers() >= static_cast<Int>(distance);
   }
@@ -67,24 +67,24 @@ class Channels {
   int64_t channels_;
   int64_t step_;
   int64_t first_ = 0;  // The channel of the first lane.
-  Ints lane_channel_;  // The channels if that one is 0.
+  Ints lane_channel_;  // The lanes' channels if first_ is 0.
 };
 
-// ---- Window sums in registers, for small radii (HasTapWindow).
+// ---- Window sums in registers (HasTapWindow, HasPairWindow).
 
-// A vector between its neighbours.
+// A vector and its neighbours.
 template <class V>
 struct Neighbors {
   V before = {}, middle = {}, after = {};
 
-  // The vector that was put last becomes the middle one.
+  // The vector of the previous Put becomes the middle one.
   TFLRN_MEMBER void Put(V next) {
     before = middle;
     middle = after;
     after = next;
   }
 
-  // What lies kDistance lanes before or after the middle.
+  // The lanes kDistance before or after those of the middle.
   template <int kDistance>
   TFLRN_MEMBER V Before() const {
     using Scalar = typename LaneTraits<V>::Scalar;
@@ -95,15 +95,15 @@ struct Neighbors {
     return Shifted<kDistance>(middle, after);
   }
 
-  // Where rows end where vectors do: with zeros for the neighbours that belong
-  // to other rows.
+  // With zeros instead of neighbours in other rows, if rows end where vectors
+  // do.
   TFLRN_MEMBER Neighbors OfRow(bool first, bool last) const {
     return {first ? V{} : before, middle, last ? V{} : after};
   }
 };
 
-// Whether the lanes so far before and after belong to the rows of the middle
-// ones: all of them do,
+// Which values at a distance belong to the same row as the middle lane: all of
+// them,
 struct AllOwn {
   template <class V>
   TFLRN_MEMBER V Before(int64_t, V value) const {
@@ -114,7 +114,7 @@ struct AllOwn {
     return value;
   }
 };
-// or those that have such channels; zeros are in the place of the others.
+// or those whose channel the row has; the others become zeros.
 template <class Scalar>
 struct OwnOf {
   using V = Vec<Scalar>;
@@ -127,10 +127,10 @@ struct OwnOf {
   }
 };
 
-// A group between its neighbours, and the sums over its windows. kRadius is the
-// radius, or kAnyTapRadius. `at`: the channels of the middle group, or of a
-// group of two its pairs of channels. radius: kRadius, or any. kOften: whether
-// code for the groups that need no masks is worth its size.
+// A group, its neighbours, and the sums over its windows. kRadius is the
+// radius, or kAnyTapRadius if `radius` gives it. `at`: the channels of the
+// middle group, or, for a group of two vectors, its pairs of channels. kOften:
+// whether separate code for groups that need no masks is worth its size.
 constexpr int kAnyTapRadius = -1;
 
 template <class Scalar, int kRadius, int kParts>
@@ -176,9 +176,9 @@ class TapWindow<Scalar, kRadius, 1> {
   Neighbors<V> values_;
 };
 
-// The windows of both channels of a pair are the pairs that they share, and at
-// each end one more value or one more pair: at radius 5, 6 shifts and 7
-// additions for two vectors in the place of 20 and 20. A row has whole pairs.
+// The windows of a pair's two channels are the pairs that they share, plus one
+// value or one pair at each end: at radius 5, 6 shifts and 7 additions for two
+// vectors, instead of 20 and 20. Rows consist of whole pairs.
 template <class Scalar, int kRadius>
 class TapWindow<Scalar, kRadius, 2> {
  public:
@@ -213,7 +213,7 @@ class TapWindow<Scalar, kRadius, 2> {
        1) /
       2;
 
-  // sum: of the pairs that are less than kDistance away.
+  // sum: that of the pairs less than kDistance away.
   template <int kDistance, class Own>
   TFLRN_MEMBER Group<V, 2> Add(const Own& own, int64_t radius, V sum) const {
     const V pair_before =
@@ -240,13 +240,13 @@ class TapWindow<Scalar, kRadius, 2> {
 
 // ---- Window sums through memory, for any radius.
 
-// From a buffer of rows into another. Only additions: a running sum that
-// subtracts what leaves the window would lose small values beside large ones,
-// and spread infinities and NaNs past the window.
+// From one buffer of rows to another. Only additions: a running sum, which
+// subtracts what leaves the window, would lose small values next to large ones,
+// and spread infinities and NaNs beyond the window.
 template <class Scalar>
 class WideWindow {
  public:
-  // work: WideBufferElements.
+  // work: WideBufferElements elements.
   WideWindow(int64_t channels, int64_t radius, Scalar* work)
       : channels_(channels),
         radius_(radius),
@@ -273,15 +273,15 @@ class WideWindow {
   static constexpr int kTop = kWideTopLanes * kStep;
   static constexpr int kLaneLevels = __builtin_ctz(kStep);
   static constexpr int kLevels = __builtin_ctz(kTop);
-  // Vectors that are waited for by sums of spans up to a vector, and above.
+  // Vectors held for the sums of spans up to a vector, and of longer ones.
   static constexpr int kWaiting = kLaneLevels + kWideTopLanes - 1;
   static constexpr int64_t kMaxCopies = 8;
 
-  // Takes the vectors of a padded row, one after the other, and writes the sums
-  // of spans of 2, 4, ..., kTop values.
+  // Takes the vectors of a padded row in order, and writes the sums of spans of
+  // 2, 4, ..., kTop values.
   class Doubler {
    public:
-    // How far the sums of the longest spans are behind the values.
+    // How many elements the sums of the longest spans lag behind the values.
     static constexpr int64_t kDelay = kLaneLevels * kStep + kTop - kStep;
 
     TFLRN_MEMBER Doubler(Scalar* levels, int64_t level_size, int64_t width)
@@ -293,8 +293,8 @@ class WideWindow {
     }
 
    private:
-    // Takes the sums of kSpan values from the element `at` on, and makes longer
-    // ones of them and of those before, which wait in last_.
+    // Takes the sums of kSpan values from the element `at` on, and combines
+    // them with earlier ones, kept in last_, into longer ones.
     template <int kSpan>
     TFLRN_MEMBER void Double(V sums, Scalar* at) {
       if constexpr (kSpan < kTop) {
@@ -334,7 +334,7 @@ class WideWindow {
     for (j = 0; j < channels_; j += kStep) Narrow(total, sums + j);
   }
 
-  // Zeros in the place of the others, whatever they are.
+  // The first `count` lanes; zeros replace the others, whatever they hold.
   static V FirstLanes(V value, int64_t count) {
     using Ints = typename LaneTraits<V>::Int;
     Ints lane;
@@ -343,7 +343,8 @@ class WideWindow {
                                                                        : V{};
   }
 
-  // Adds lanes that are kShift, kShift / 2, ..., 1 apart: all become the total.
+  // Adds lanes that are kShift, kShift / 2, ..., 1 apart: each becomes the
+  // total.
   template <int kShift>
   static V AddLanes(V sum) {
     if constexpr (kShift == 0) {
@@ -359,21 +360,22 @@ class WideWindow {
     return j < channels_ ? FirstLanes(Widen(row + j), channels_ - j) : V{};
   }
 
-  // Level(span)[i] is the sum of `span` values from i on, of a row with zeros
-  // on both sides. A window of the width 2 radius + 1 is put together from the
-  // binary digits of that number, the largest first, so that most are read at
-  // whole vectors.
+  // Level(span)[i] is the sum of `span` values from i on, in a row with zeros
+  // on both sides. A window of width 2 radius + 1 is assembled from the binary
+  // digits of that number, the largest first, so that most parts begin whole
+  // vectors after the window does.
   void SumByDoubling(const Scalar* row, Scalar* sums) const {
     const int64_t width = 2 * radius_ + 1;
     const int64_t padded = lead_ + channels_ + radius_;
-    // What the first zeros make is not read: of the longest span it lies before
-    // the buffer, of a shorter one before the first place that Add reads.
+    // What the first zeros produce is never read: for the longest span it lies
+    // before the buffer, for a shorter one before the first place that Add
+    // reads.
     int64_t i = std::min(lead_, Doubler::kDelay);
     Doubler doubler(levels_ + i, level_size_, width);
     for (; i < lead_; i += kStep) doubler.Put(V{});
     int64_t j = 0;
     for (; j + kStep <= channels_; j += kStep) doubler.Put(Widen(row + j));
-    // Of each span, the last part of a window ends where the zeros do.
+    // For each span, the last part of a window ends where the zeros do.
     const int64_t end = channels_ + radius_ + (kLaneLevels - 1) * kStep;
     for (; j < end; j += kStep) doubler.Put(FromRow(row, j));
 
@@ -381,7 +383,7 @@ class WideWindow {
     const int64_t first = lead_ - radius_;
     const Scalar* parts[kLevels + kMaxCopies];
     int count = 0;
-    // The lowest digit is 1, the last value of the window.
+    // The lowest digit is 1: the last value of the window.
     int64_t start = width - 1;
     for (int span = 2; span < kTop; span *= 2) {
       if ((width & span) == 0) continue;
@@ -415,8 +417,8 @@ class WideWindow {
     add();
   }
 
-  // Adds the parts to the last values of the windows of `row`, or, without one,
-  // to the sums. Several vectors at a time, which stay in registers.
+  // Adds the parts to the last values of the windows of `row`, or, if it is
+  // null, to the sums. Several vectors at a time stay in registers.
   void Add(const Scalar* row, const Scalar* const* parts, int count,
            Scalar* sums) const {
     for (int64_t j = 0; j < channels_; j += kUnroll * kStep) {
@@ -443,7 +445,7 @@ class WideWindow {
 
   int64_t channels_;
   int64_t radius_;
-  int64_t lead_;  // Zeros before a row: the radius, and up to a whole vector.
+  int64_t lead_;  // Zeros before a row: the radius, in whole vectors.
   int64_t level_size_;
   Scalar* levels_;
 };

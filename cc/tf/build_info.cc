@@ -1,5 +1,5 @@
-// What Python asks the library through ctypes: what it was built with, and
-// whether it would take parameters.
+// What Python asks the library through ctypes: how it was built, and whether
+// parameters are valid.
 #include <cstdint>
 #include <string>
 

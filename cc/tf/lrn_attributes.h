@@ -1,4 +1,4 @@
-// What op definitions and kernels share: the attributes, and the errors about
+// What op definitions and kernels share: the attributes, and the errors for
 // wrong shapes.
 #ifndef TFLRN_CC_TF_LRN_ATTRIBUTES_H_
 #define TFLRN_CC_TF_LRN_ATTRIBUTES_H_

@@ -1,5 +1,5 @@
 // The OpKernels on the GPU: memory and the stream. The arithmetic is in
-// cc/cuda, and no header of CUDA is needed here.
+// cc/cuda, and no CUDA header is needed here.
 #if TFLRN_WITH_CUDA
 
 #include <cstddef>
@@ -21,9 +21,9 @@
 namespace tflrn {
 namespace {
 
-// TensorFlow's compute stream, on which it also orders the use of memory: the
-// workspace may be given back as soon as the work is launched. TensorFlow has
-// made the stream's device the current one.
+// TensorFlow's compute stream, which also orders the use of memory: the
+// workspace may be freed as soon as the work is launched. TensorFlow has made
+// the stream's device current.
 cuda::Stream StreamOf(::tensorflow::OpKernelContext* context) {
   return static_cast<cuda::Stream>(context->op_device_context()
                                        ->stream()

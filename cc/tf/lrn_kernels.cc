@@ -23,7 +23,7 @@ class Workers {
   explicit Workers(const ::tensorflow::DeviceBase& device)
       : workers_(*device.tensorflow_cpu_worker_threads()) {}
 
-  // No more than whoever runs this thread's ops allows it.
+  // At most as many as the calling thread may use.
   int64_t num_threads() const {
     return std::min(workers_.num_threads,
                     ::tensorflow::GetPerThreadMaxParallelism());

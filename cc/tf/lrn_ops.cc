@@ -11,8 +11,8 @@ namespace {
 using ::tensorflow::shape_inference::InferenceContext;
 using ::tensorflow::shape_inference::ShapeHandle;
 
-// The output has the shape that all the inputs have: rank 4, and each dimension
-// as known from any of them. What contradicts is an error that names the input.
+// The outputs have the common shape of the inputs: rank 4, and each dimension
+// as known from any input. The error for a contradiction names the input.
 template <size_t kInputs>
 absl::Status CommonShape(InferenceContext* context,
                          const InputNames<kInputs>& names) {
@@ -40,7 +40,7 @@ absl::Status CommonShape(InferenceContext* context,
 
 }  // namespace
 
-// The defaults are those of LrnParams, as the op registry wants them: as text.
+// The defaults of LrnParams, as text for the op registry.
 #define TFLRN_REGISTER_OP(name)      \
   REGISTER_OP(name)                  \
       .Attr("depth_radius: int = 5") \

@@ -34,11 +34,11 @@ struct StorageType<Eigen::bfloat16> {
   using type = BFloat16;
 };
 
-// Inputs whose buffer an output may take over if nobody else needs it.
+// Inputs whose buffer an output may take over if nothing else needs it.
 inline std::vector<int> ForwardableInputs(Lrn, int) { return {0}; }
 inline std::vector<int> ForwardableInputs(LrnGrad, int) { return {0, 1, 2}; }
 inline std::vector<int> ForwardableInputs(LrnGradGrad, int output) {
-  // Each of the outputs belongs to the input after grad_output.
+  // Each output belongs to the input at the next index: input 0 is grad_output.
   return {output + 1};
 }
 
@@ -78,7 +78,7 @@ class RowsOp : public ::tensorflow::OpKernel {
   using Storage = typename StorageType<T>::type;
   using Tensors = RowTensors<Op, Storage>;
 
-  // Computes the outputs, of which there is at least one element.
+  // Computes the outputs, which have at least one element.
   virtual void Run(::tensorflow::OpKernelContext* context,
                    const Tensors& tensors) const = 0;
 
@@ -121,7 +121,7 @@ class RowsOp : public ::tensorflow::OpKernel {
       Name("TFLRN>LRNGradGrad").Device(device).TypeConstraint<T>("T"), \
       Kernel<::tflrn::LrnGradGrad, T>)
 
-// What REGISTER_KERNEL_BUILDER does, when it is called instead of at load.
+// What REGISTER_KERNEL_BUILDER does, but when called rather than at load time.
 // Priority 0, the default, is that of TensorFlow's own kernels.
 template <class Kernel, class T>
 void RegisterAboveStock(const char* op, const char* device) {

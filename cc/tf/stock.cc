@@ -1,6 +1,5 @@
-// Accelerates TensorFlow's own LRN and LRNGrad: when it is asked to, or when
-// the library is loaded with TFLRN_ACCELERATE=1, also by a program without
-// Python.
+// Accelerates TensorFlow's own LRN and LRNGrad: on request, or at load time
+// with TFLRN_ACCELERATE=1, which also serves programs without Python.
 #include "cc/tf/stock.h"
 
 #include <atomic>
@@ -25,7 +24,7 @@
 namespace tflrn {
 
 #if TFLRN_WITH_XLA
-// In cc/xla, whose headers nothing includes.
+// Defined in cc/xla, whose headers nothing includes.
 void RegisterStockXlaKernels();
 #endif
 
@@ -42,8 +41,8 @@ bool HasGpus() {
          !devices.empty();
 }
 
-// Why GPUs here cannot run this library's kernels; empty if they can. Then ours
-// would fail there, or pull LRN off them (see stock.h).
+// Why the GPUs here cannot run this library's kernels, which would then fail
+// there or pull LRN off them (see stock.h); empty if they can.
 std::string GpuError() {
 #if TFLRN_WITH_CUDA
   return tflrn::cuda::DevicesError();
@@ -55,8 +54,9 @@ std::string GpuError() {
 }  // namespace
 }  // namespace tflrn
 
-// Runs TensorFlow's LRN and LRNGrad on our kernels from now on, wherever a
-// kernel has not been made yet. From any thread, any number of times.
+// Runs TensorFlow's LRN and LRNGrad on our kernels from now on, wherever no
+// kernel has been created yet. May be called from any thread, any number of
+// times.
 TFLRN_EXPORT void tflrn_accelerate() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -73,7 +73,8 @@ TFLRN_EXPORT void tflrn_accelerate() {
 
 TFLRN_EXPORT bool tflrn_is_accelerated() { return tflrn::accelerated; }
 
-// Why GPUs here, if there are any, cannot run the kernels; empty if they can.
+// Why the GPUs here, if there are any, cannot run the kernels; empty if they
+// can.
 TFLRN_EXPORT const char* tflrn_gpu_error() {
   static const std::string* const error =
       new std::string(tflrn::GpuError());  // Never deleted.

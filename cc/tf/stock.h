@@ -4,13 +4,14 @@
 
 namespace tflrn {
 
-// Register the kernels above TensorFlow's, for every type that its ops allow.
-// Call them once: TensorFlow cannot choose between two kernels of one priority.
+// Register our kernels with a higher priority than TensorFlow's, for every type
+// that its ops allow. Call each once: TensorFlow cannot choose between two
+// kernels of one priority.
 //
 // Priorities also decide where a graph's ops are placed: all devices that have
-// kernels of these names need ours, or LRN would leave the others.
+// kernels of these names need ours, or LRN would move off those without.
 void RegisterStockCpuKernels();
-void RegisterStockGpuKernels();  // In a library that is built with CUDA.
+void RegisterStockGpuKernels();  // In a library built with CUDA.
 
 }  // namespace tflrn
 

@@ -1,5 +1,5 @@
 // The functions that XLA's compiled programs call on a GPU (see handlers.h).
-// The arithmetic is in cc/cuda, and no header of CUDA is needed here.
+// The arithmetic is in cc/cuda, and no CUDA header is needed here.
 #if TFLRN_WITH_CUDA
 
 #include <cstddef>
@@ -15,9 +15,8 @@
 namespace tflrn::xla_ops {
 namespace {
 
-// XLA has made the stream's device the current one. It takes the workspace back
-// when the handler returns, and orders its next use after what the stream
-// holds.
+// XLA has made the stream's device current. It takes the workspace back when
+// the handler returns, and orders its next use after the work on the stream.
 template <class Op>
 ffi::Error OnCuda(cuda::Stream stream, ffi::ScratchAllocator memory,
                   ffi::RemainingArgs args, ffi::RemainingRets rets,

@@ -1,6 +1,6 @@
-// What the handlers (see handlers.h) of all platforms share: their symbols, and
-// the checks of a call. It needs no other header than XLA's xla/ffi/api/ffi.h,
-// which JAX ships too.
+// What the handlers (see handlers.h) share on all platforms: their symbols, and
+// the checks of a call. Of XLA, it needs only xla/ffi/api/ffi.h, which JAX
+// ships too.
 #ifndef TFLRN_CC_XLA_HANDLER_CALL_H_
 #define TFLRN_CC_XLA_HANDLER_CALL_H_
 
@@ -18,8 +18,8 @@
 #include "cc/xla/handlers.h"
 #include "xla/ffi/api/ffi.h"
 
-// The handlers as C functions, for whoever registers them: TensorFlow
-// (register_handlers.cc), or a program that loads them from a library.
+// The handlers as C functions, to be registered by TensorFlow
+// (register_handlers.cc) or by a program that loads them from a library.
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_host);
@@ -131,14 +131,15 @@ ffi::Error ReadAttributes(const ffi::Dictionary& attributes,
   });
   if (error.failure()) return error;
   if (attributes.size() != known) {
-    return InvalidArgument<Op>("has attributes that are not its own");
+    return InvalidArgument<Op>("has unknown attributes");
   }
   const std::string invalid = ValidateParams(*params);
   return invalid.empty() ? ffi::Error::Success() : InvalidArgument<Op>(invalid);
 }
 
 // Checks a call, and returns compute(params, tensors), where the tensors are
-// RowTensors<Op, T> of the call's type. Without elements there is no call.
+// RowTensors<Op, T> of the call's type. Without elements, compute is not
+// called.
 template <class Op, class Compute>
 ffi::Error Handle(const ffi::RemainingArgs& args,
                   const ffi::RemainingRets& rets,

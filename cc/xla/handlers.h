@@ -1,10 +1,10 @@
-// What the XLA kernels (lrn_xla_kernels.cc), which run when a function is
-// compiled, and the FFI handlers (host_handlers.cc, cuda_handlers.cc), which
-// run when the compiled function is called, agree on.
+// The contract between the XLA kernels (lrn_xla_kernels.cc), which run when a
+// function is compiled, and the FFI handlers (host_handlers.cc,
+// cuda_handlers.cc), which run when the compiled function is called.
 //
-// A name carries a version: a compiled program that was saved names the handler
-// that it was compiled for. Whoever changes the operands, the results or the
-// attributes of a handler adds one with the next version.
+// A name carries a version, since a saved compiled program names the handler
+// that it was compiled for. To change the operands, results or attributes of a
+// handler, add one with the next version.
 //
 // Operands and results: the inputs and outputs of the op, all of one shape of
 // rank 4, in row-major layout, and of one type: F16, BF16, F32 or F64.

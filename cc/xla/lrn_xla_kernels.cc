@@ -33,8 +33,8 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::XlaOpKernelContext;
 
 // The attributes as the text of an MLIR dictionary, which is how a typed custom
-// call carries them. Floats go by their bits: TensorFlow's threads flush
-// denormal numbers to zero, even while they print them.
+// call carries them. Floats are written as their bits: TensorFlow's threads
+// flush denormals to zero, even while printing them.
 std::string AttributesAsMlir(const LrnParams& params) {
   std::string text;
   VisitParams(&params, [&](const char* name, const auto* value) {
@@ -49,8 +49,8 @@ std::string AttributesAsMlir(const LrnParams& params) {
   return absl::StrCat("{", text, "}");
 }
 
-// The shapes of the inputs, which are the same; of dimensions that depend on
-// values they have the bounds. Their sizes XLA cannot compare.
+// The shapes of the inputs, checked to be the same. Dimensions that depend on
+// values count as their bounds: XLA cannot compare their sizes.
 absl::StatusOr<std::vector<xla::Shape>> InputShapes(
     XlaOpKernelContext* context, absl::Span<const char* const> names) {
   std::vector<xla::Shape> shapes;
@@ -73,7 +73,7 @@ absl::StatusOr<std::vector<xla::Shape>> InputShapes(
   return shapes;
 }
 
-// Zeros in the place of the channels from `channels` on.
+// The input, with zeros in the channels from `channels` on.
 xla::XlaOp FirstChannels(xla::XlaOp input, const xla::Shape& shape,
                          xla::XlaOp channels) {
   const xla::XlaOp channel = xla::Iota(
@@ -98,15 +98,14 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
   const absl::StatusOr<std::vector<xla::Shape>> input_shapes =
       InputShapes(context, input_names_);
   OP_REQUIRES_OK(context, input_shapes.status());
-  // The handlers read rows of contiguous channels, whatever layout the
-  // neighbours of the call find convenient.
+  // The handlers read rows of contiguous channels, whatever layout the ops
+  // around the call prefer.
   xla::Shape shape = xla::ShapeUtil::MakeStaticShape(input_shapes->front());
   *shape.mutable_layout() = xla::LayoutUtil::GetDefaultLayoutForShape(shape);
 
-  // Where sizes depend on values, a custom call gets as much as there may be.
-  // Rows are independent, so that a surplus of them does no harm; of channels
-  // it does none where all the inputs are 0, as the squares and the terms are
-  // then.
+  // Where sizes depend on values, the custom call gets their bounds. Rows are
+  // independent, so padding rows do no harm. Nor do padding channels, once all
+  // the inputs are 0 there: their squares and terms are then 0 too.
   std::vector<xla::XlaOp> inputs;
   xla::XlaOp sizes[kRank];  // Of the dimensions that depend on values.
   bool is_dynamic[kRank] = {};
@@ -143,8 +142,8 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
 }
 
 absl::Span<const absl::string_view> XlaDevices() {
-  // Where there are no handlers for GPUs there is no kernel either: then the
-  // compilation for a GPU says so, instead of failing in its middle.
+  // Without handlers for GPUs there is no kernel for them either: compilation
+  // for a GPU then reports that, instead of failing midway.
   static const absl::string_view devices[] = {
       tensorflow::DEVICE_CPU_XLA_JIT,
 #if TFLRN_WITH_CUDA

@@ -13,7 +13,7 @@
 
 namespace tflrn::xla_ops {
 
-// The devices of XLA that the kernels are for.
+// The XLA devices that the kernels are for.
 absl::Span<const absl::string_view> XlaDevices();
 
 // The part that the ops have in common.

@@ -1,10 +1,10 @@
-// Registers the handlers with the XLA that TensorFlow holds.
+// Registers the handlers with the XLA inside TensorFlow.
 #include "cc/xla/handler_call.h"
 #include "cc/xla/handlers.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace xla::ffi {
-// TensorFlow exports this one since 2.20; XLA_FFI_GetApi only since 2.21.
+// TensorFlow has exported this since 2.20, XLA_FFI_GetApi only since 2.21.
 const XLA_FFI_Api* GetXlaFfiApi();
 }  // namespace xla::ffi
 

@@ -9,7 +9,7 @@
 namespace tflrn {
 namespace {
 
-// TensorFlow's own lowering has the priority 1.
+// TensorFlow's own lowering has priority 1.
 template <class Kernel>
 void RegisterAboveStock(const char* op) {
   for (const absl::string_view device : xla_ops::XlaDevices()) {

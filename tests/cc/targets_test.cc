@@ -43,7 +43,7 @@ TEST_F(TargetsTest, TheEnvironmentForcesEachSupportedOne) {
 TEST_F(TargetsTest, AnUnknownNameIsAnErrorThatListsTheChoices) {
   EXPECT_EXIT(
       PrintChoice("avx9"), ::testing::ExitedWithCode(0),
-      "error=TFLRN_CPU_TARGET is 'avx9', which is no target; choose one "
+      "error=TFLRN_CPU_TARGET is 'avx9', which is not a target; choose one "
       "of: .*baseline\\|");
 }
 
