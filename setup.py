@@ -9,8 +9,8 @@ from build_tools import find_tensorflow
 from build_tools.commands import COMMANDS, PlatformDistribution
 from build_tools.tensorflow_config import NEWEST
 
-# A wheel works with the minor version that it was built for and no other, and
-# its extras say so. A source distribution is built for none.
+# A wheel works only with the minor version that it was built for, and its extras
+# say so. A source distribution is built for none.
 if find_tensorflow.environment() is None:
     minor = NEWEST
 else:
@@ -31,9 +31,9 @@ setup(
             "matplotlib",
             "pytest",
             "scikit-learn",
-            "setuptools>=70.1",  # as pyproject.toml
+            "setuptools>=70.1",  # as in pyproject.toml
         ],
-        # Formatters: another version formats otherwise.
+        # Pinned, since another version formats differently.
         "lint": ["clang-format==23.1.5", "ruff==0.17.6"],
     },
 )

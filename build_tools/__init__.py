@@ -1,1 +1,1 @@
-"""The pip build: what setup.py and pyproject.toml call. No part of the wheel."""
+"""The pip build: what setup.py and pyproject.toml call. Not part of the wheel."""

@@ -1,7 +1,7 @@
-"""The build backend that pyproject.toml names: setuptools', and TensorFlow.
+"""The build backend that pyproject.toml names: setuptools', plus TensorFlow.
 
-A wheel is built for one TensorFlow: the one in the environment that pip
-installs into. Only where that has none is one asked for, which pip then puts
+A wheel is built for one TensorFlow: the one in the environment that pip installs
+into. Only if that has none does the backend require one, which pip then installs
 into the build's own environment.
 """
 
@@ -15,7 +15,7 @@ from build_tools.tensorflow_config import NEWEST
 
 
 def get_requires_for_build_wheel(config_settings=None) -> list[str]:
-    # Before pip downloads half a gigabyte.
+    # These fail, if at all, before pip downloads half a gigabyte.
     compile_library.find_compiler()
     compile_library.find_cuda()
     compile_library.max_jobs()

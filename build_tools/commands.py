@@ -21,7 +21,7 @@ from build_tools.compile_library import ROOT, compile_library, say
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
 except ImportError:
-    # Without isolation, the setuptools that came with a virtual environment.
+    # Without isolation: the older setuptools that came with a virtual environment.
     from wheel.bdist_wheel import bdist_wheel
 
 PACKAGE = "tensorflow_lrn_grad"
@@ -30,7 +30,7 @@ RECORD = f"{PACKAGE}/_build_record.json"
 
 
 def _temporary_folder() -> str:
-    """One that is there until this process ends."""
+    """A folder that is removed when this process ends."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -39,8 +39,8 @@ def _temporary_folder() -> str:
 class BuildLibrary(Command):
     """Compiles the library, and records beside it what it was built for.
 
-    The loader reads the record before it loads the library: by then a library
-    that was built for another TensorFlow can only be an undefined symbol.
+    The loader reads the record first: loading a library that was built for another
+    TensorFlow would only report an undefined symbol.
     """
 
     description = "compile the shared library of the ops"
@@ -62,7 +62,7 @@ class BuildLibrary(Command):
         if self.editable_mode and not os.access(ROOT / PACKAGE, os.W_OK):
             raise SystemExit(
                 f"error: an editable installation puts the library into {ROOT}, which "
-                "cannot be written: leave out --editable (-e), or copy the folder"
+                "is not writable: leave out --editable (-e), or copy the folder"
             )
         version = self.distribution.get_version()
         tensorflow = find_tensorflow.config()
@@ -70,18 +70,18 @@ class BuildLibrary(Command):
         record = {"version": version, "tensorflow": tensorflow["version"]}
         (self._folder() / RECORD).write_text(json.dumps(record, indent=2) + "\n")
         if not self.editable_mode:
-            # What an editable installation left would be loaded before this one
-            # by whoever works in the source folder.
+            # In the source folder, the library of an earlier editable installation
+            # would be loaded instead of this one.
             for left in (ROOT / LIBRARY, ROOT / RECORD):
                 if left.exists() and os.access(left.parent, os.W_OK):
-                    say(f"removing {left}, of an editable installation")
+                    say(f"removing {left}, left by an editable installation")
                     left.unlink()
 
     def get_outputs(self) -> list[str]:
         return [f"{self.build_lib}/{LIBRARY}", f"{self.build_lib}/{RECORD}"]
 
     def get_output_mapping(self) -> dict[str, str]:
-        """Where the outputs of an editable installation are: strict ones link there."""
+        """Where an editable installation's outputs are; a strict one links to them."""
         if not self.editable_mode:
             return {}
         return dict(zip(self.get_outputs(), (LIBRARY, RECORD), strict=True))
@@ -96,27 +96,27 @@ class Build(build):
 
     def initialize_options(self) -> None:
         super().initialize_options()
-        # Not in the source folder, where files of an earlier build would find
-        # their way into the wheel.
+        # Not in the source folder, where files of an earlier build would end up in
+        # the wheel.
         self.build_base = _temporary_folder()
 
 
 class BdistWheel(bdist_wheel):
     def initialize_options(self) -> None:
         super().initialize_options()
-        # The source folder may be read-only, and setuptools writes the metadata
-        # there otherwise, after the library was compiled.
+        # By default setuptools writes the metadata into the source folder, which may
+        # be read-only, and does so after the library was compiled.
         self.distribution.get_command_obj("egg_info").egg_base = _temporary_folder()
 
     def get_tag(self) -> tuple[str, str, str]:
-        # The library does not use Python's C interface, so one wheel serves
-        # every Python; see the platform in the tag.
+        # The library does not use Python's C API, so one wheel serves every Python:
+        # only the platform matters.
         _, _, platform = super().get_tag()
         return "py3", "none", platform
 
 
 class SourceDistribution(sdist):
-    """With SOURCE_DATE_EPOCH the same bytes, whoever makes it, where and when."""
+    """Reproducible: with SOURCE_DATE_EPOCH, no byte depends on user, place or time."""
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):
         if format != "gztar":
@@ -126,7 +126,7 @@ class SourceDistribution(sdist):
         def normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
             member.uid = member.gid = 0
             member.uname = member.gname = ""
-            # The umask's bits are the user's, too.
+            # The umask depends on the user, too.
             executable = member.isdir() or member.mode & 0o100
             member.mode = 0o755 if executable else 0o644
             member.mtime = int(epoch or member.mtime)
@@ -134,7 +134,7 @@ class SourceDistribution(sdist):
 
         archive = f"{base_name}.tar.gz"
         Path(archive).parent.mkdir(parents=True, exist_ok=True)
-        # Without a name in gzip's header. tarfile adds a folder's files sorted.
+        # gzip's header gets no name. tarfile adds a folder's files in sorted order.
         with (
             open(archive, "wb") as raw,
             gzip.GzipFile("", "wb", fileobj=raw, mtime=epoch and int(epoch)) as zipped,

@@ -1,14 +1,14 @@
 """Compiles and links tensorflow_lrn_grad/_lrn_ops.so.
 
 CXX, CXXFLAGS, LDFLAGS   the compiler (g++, else clang++) and more flags
-MAX_JOBS                 how many sources to compile at once; by default as many
-                         as there are processors, and memory for
-TFLRN_CUDA=0|1           without, or not without, GPU kernels; by default
-                         with them where nvcc is found
+MAX_JOBS                 how many sources to compile at once; by default one per
+                         processor, or fewer if memory is short
+TFLRN_CUDA=0|1           0 leaves GPU kernels out, 1 requires them; by default
+                         they are built if nvcc is found
 TFLRN_CUDA_ARCHS         "80,90": GPU architectures to build for
 NVCC                     the nvcc to use
 
-CXX and NVCC may have a launcher before the compiler, and options behind it:
+CXX and NVCC may have a launcher before the compiler, and options after it:
 "ccache g++ -m64".
 """
 
@@ -30,11 +30,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# No contraction: a compiler that fuses a product into a sum here and not there, in
-# two copies of one inlined function, makes bits depend on the place in the tensor.
-# The kernels ask for fused operations by name (cc/core/lanes.h).
-# NDEBUG as in TensorFlow's wheels, whose headers have inline functions that
-# differ with it.
+# No contraction: if the compiler fused a multiplication and an addition in one copy of
+# an inlined function and not in another, bits would depend on the place in the tensor.
+# The kernels request fused operations explicitly (cc/core/lanes.h).
+# NDEBUG as in TensorFlow's wheels: inline functions of its headers depend on it.
 FLAGS = (
     "-O3",
     "-std=c++17",
@@ -50,8 +49,8 @@ FLAGS = (
     "-Wextra",
     f"-ffile-prefix-map={ROOT}=.",
 )
-# --fmad=false is nvcc's -ffp-contract=off. The device calls constexpr functions of the
-# host, std::numeric_limits among them: --expt-relaxed-constexpr.
+# --fmad=false is nvcc's -ffp-contract=off. --expt-relaxed-constexpr lets device code
+# call constexpr functions of the host, such as those of std::numeric_limits.
 NVCC_FLAGS = (
     "-x=cu",
     "-O3",
@@ -64,7 +63,7 @@ NVCC_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
-    # Relative, as all else: a comma in the folder's name would end the option.
+    # Relative, as all paths: a comma in the folder's name would end the option.
     "-Wl,--version-script=cc/exports.lds",
     "-Wl,--gc-sections",
     "-Wl,--strip-all",
@@ -72,16 +71,16 @@ LINK_FLAGS = (
     "-Wl,--as-needed",
 )
 
-# What may stand before the compiler in CXX and NVCC.
+# What may precede the compiler in CXX and NVCC.
 LAUNCHERS = ("ccache", "distcc", "icecc", "sccache")
 
 NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
-# Built for as far as nvcc knows them, and PTX of the newest for later GPUs.
+# Those that nvcc knows are built, with PTX of the newest for later GPUs.
 CUDA_ARCHS = ("75", "80", "86", "89", "90", "100", "120")
 CUDA_RUNTIME = ("-lcudart_static", "-ldl", "-lrt", "-lpthread")
 
-# Of memory for one compilation. The largest takes 1.7 GB, by XLA's headers; nvcc's
-# eight processes for the architectures above together, 1.1 GB.
+# Memory per compilation. The largest takes 1.7 GB, due to XLA's headers; nvcc's eight
+# processes for the architectures above take 1.1 GB together.
 JOB_BYTES = 2 << 30
 
 
@@ -93,13 +92,13 @@ class Cuda:
 
 
 def find_compiler() -> list[str]:
-    """The C++ compiler's command; SystemExit where there is none."""
+    """The C++ compiler's command; SystemExit if there is none."""
     if not sys.platform.startswith("linux"):
-        raise SystemExit(f"error: only Linux is supported, and this is {sys.platform}")
+        raise SystemExit(f"error: only Linux is supported, but this is {sys.platform}")
     command = shlex.split(os.environ.get("CXX", ""))
     if command:
         if problem := _cannot_run(command):
-            raise SystemExit(f"error: {problem}, which CXX names")
+            raise SystemExit(f"error: CXX: {problem}")
         return command
     for name in ("g++", "clang++"):
         if shutil.which(name):
@@ -111,7 +110,7 @@ def find_compiler() -> list[str]:
 
 
 def ccbin() -> list[str]:
-    """The flags by which nvcc takes that compiler, which it looks for always."""
+    """The flags that make nvcc use that compiler: every call of nvcc looks for one."""
     program, *options = without_launcher(find_compiler())
     # nvcc splits at commas.
     escaped = [option.replace(",", r"\,") for option in options]
@@ -124,7 +123,7 @@ def without_launcher(command: Sequence[str]) -> list[str]:
 
 
 def _launchers(command: Sequence[str]) -> int:
-    """How many words of a compiler's command stand before the compiler."""
+    """How many words of a compiler's command precede the compiler."""
     others = (i for i, word in enumerate(command) if Path(word).name not in LAUNCHERS)
     return next(others, len(command))
 
@@ -141,18 +140,20 @@ def _cannot_run(command: list[str]) -> str | None:
 
 
 def max_jobs() -> int:
-    """How many sources to compile at once; SystemExit where MAX_JOBS is no number."""
+    """How many sources to compile at once; SystemExit if MAX_JOBS is invalid."""
     wish = os.environ.get("MAX_JOBS", "")
     if not wish:
         fitting = available_memory() // JOB_BYTES
         return max(1, min(len(os.sched_getaffinity(0)), fitting))
     if not re.fullmatch("[1-9][0-9]*", wish):
-        raise SystemExit(f"error: MAX_JOBS is a whole number above 0, not {wish!r}")
+        raise SystemExit(
+            f"error: MAX_JOBS must be a whole number above 0, not {wish!r}"
+        )
     return int(wish)
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """In bytes; what the system has, or a limit of this process's control groups."""
+    """In bytes: the system's, or a lower limit of this process's control groups."""
 
     def read(name: str | Path) -> str:
         with contextlib.suppress(OSError):
@@ -165,12 +166,12 @@ def available_memory(root: Path = Path("/")) -> int:
     )
     if meminfo:
         found.append(int(meminfo[1]) << 10)
-    # "0::/group", or of version 1, "4:memory:/group".
+    # "0::/group", or in version 1, "4:memory:/group".
     for kind, name in re.findall(
         r"^\d+:(|memory):/(.*)$", read("proc/self/cgroup"), re.MULTILINE
     ):
         group = Path("sys/fs/cgroup", kind, name)
-        # In a container only the outer ones may be seen.
+        # In a container, only the outer groups may be visible.
         for outer in (group, *group.parents):
             limit = read(outer / ("memory.limit_in_bytes" if kind else "memory.max"))
             if limit.strip().isdigit():  # Or "max".
@@ -188,11 +189,11 @@ def _sources(folder: str, suffix: str = ".cc") -> list[Path]:
 def find_cuda() -> tuple[Cuda | None, str]:
     """What to compile GPU kernels with, or None; and a sentence that says why.
 
-    SystemExit where TFLRN_CUDA or TFLRN_CUDA_ARCHS ask for what cannot be.
+    SystemExit if TFLRN_CUDA or TFLRN_CUDA_ARCHS asks for the impossible.
     """
     wish = os.environ.get("TFLRN_CUDA", "")
     if wish not in ("", "0", "1"):
-        raise SystemExit(f"error: TFLRN_CUDA is 0 or 1, not {wish!r}")
+        raise SystemExit(f"error: TFLRN_CUDA must be 0 or 1, not {wish!r}")
     if wish == "0":
         return None, "GPU kernels are left out, since TFLRN_CUDA=0"
 
@@ -204,7 +205,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
         # Bazel's actions may have another PATH.
         count = _launchers(command) + 1
         command[:count] = [str(shutil.which(program)) for program in command[:count]]
-        # A launcher would take the question of the libraries for a compilation.
+        # A launcher would mistake the query for the libraries for a compilation.
         nvcc = [*without_launcher(command), *ccbin()]
         problem = _cannot_compile(nvcc)
     if problem:
@@ -215,7 +216,7 @@ def find_cuda() -> tuple[Cuda | None, str]:
     known = re.findall(r"compute_(\w+)", _output([*nvcc, "--list-gpu-arch"]))
     wanted = os.environ.get("TFLRN_CUDA_ARCHS", "")
     if names := re.findall(r"[^\s,;]+", wanted):
-        # The newest last, of which PTX is built, too.
+        # The newest last: PTX is built of the last.
         archs = sorted({name.removeprefix("sm_") for name in names}, key=_capability)
         unknown = [name for name in archs if re.sub("[af]$", "", name) not in known]
         if unknown:
@@ -260,12 +261,14 @@ def _cannot_compile(nvcc: list[str]) -> str | None:
             told = next(
                 (line for line in words if re.search("error|fatal", line)), words[-1]
             )
-            return f"{nvcc[0]} compiles nothing: {told.replace(scratch + '/', '')}"
+            return (
+                f"{nvcc[0]} cannot compile a kernel: {told.replace(scratch + '/', '')}"
+            )
     return None
 
 
 def _output(command: list[str]) -> str:
-    """What a command prints; SystemExit with it where it fails."""
+    """A command's output; SystemExit with the output if the command fails."""
     run = subprocess.run(
         command,
         stdout=subprocess.PIPE,
@@ -284,7 +287,7 @@ def with_xla(tensorflow: dict) -> bool:
 
 
 def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[str]]:
-    """The flags of each tool, but for folders of headers; the same in both builds.
+    """The flags of each tool, except include folders; the same in both builds.
 
     cxx         the compiler's
     tensorflow  more, for sources that include TensorFlow's headers
@@ -303,8 +306,8 @@ def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[s
     gencode += [f"-gencode=arch=compute_{a},code=compute_{a}" for a in archs[-1:]]
     link = list(LINK_FLAGS)
     if cuda:
-        # Before TensorFlow, whose libraries with GPU support have functions of the
-        # same names, which call the runtime of another version.
+        # Before TensorFlow: its libraries with GPU support have functions of the same
+        # names, which call a runtime of another version.
         link += [*cuda.library_dirs, *CUDA_RUNTIME]
     link += [f"-L{tensorflow['library_dir']}"]
     link += [f"-l:{tensorflow['framework_library']}"]
@@ -321,7 +324,7 @@ def flags(version: str, tensorflow: dict, cuda: Cuda | None) -> dict[str, list[s
 def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     """Writes the library for `tensorflow` (see tensorflow_config.py) to `output`.
 
-    Prints what it does; SystemExit with the compiler's words where it fails.
+    Prints what it does; SystemExit with the compiler's output if it fails.
     """
     compiler = find_compiler()
     cuda, about_cuda = find_cuda()
@@ -344,12 +347,12 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
     ]
     common = [*compiler, *flags_of["cxx"], "-iquote."]
     plain = [*common, *user_flags]
-    # TensorFlow's folders of headers come first: the user's may hold another absl.
+    # TensorFlow's include folders come first: the user's may hold another absl.
     with_tensorflow = [*common, *tensorflow_flags, *user_flags]
     say(f"flags: {shlex.join([*flags_of['cxx'], *user_flags])}")
     say(f"flags for TensorFlow: {shlex.join(tensorflow_flags)}")
 
-    # The slowest first, so that none is waited for alone at the end.
+    # The slowest first, so that none of them runs alone at the end.
     commands = dict.fromkeys(_sources("tf"), with_tensorflow)
     if with_xla(tensorflow):
         commands |= dict.fromkeys(xla_sources, with_tensorflow)
@@ -366,8 +369,8 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
         linked = Path(scratch) / output.name
         _output([*link, *shlex.split(os.environ.get("LDFLAGS", "")), "-o", str(linked)])
         output.parent.mkdir(parents=True, exist_ok=True)
-        # A process may have the old one loaded, or load it now: a new file takes
-        # its place at once, and whole.
+        # A process may have the old library loaded, or be loading it: replace it
+        # atomically, with a new file.
         new = output.with_name(f".{output.name}.{os.getpid()}")
         shutil.copy(linked, new)
         new.replace(output)
@@ -377,7 +380,7 @@ def compile_library(output: Path, version: str, tensorflow: dict) -> None:
 def _compile_all(
     commands: dict[Path, list[str]], scratch: Path, jobs: int
 ) -> list[Path]:
-    """Compiles each source with its command; the objects, in the same order."""
+    """Compiles each source with its command; returns the objects in the same order."""
 
     def compile_one(source: Path) -> tuple[Path, str, float]:
         target = scratch / str(source.with_suffix(".o")).replace("/", "_")
@@ -404,5 +407,5 @@ def _compile_all(
 
 
 def say(line: str) -> None:
-    # At once: pip shows the lines while the build runs.
+    # Flushed: pip shows the lines while the build runs.
     print(line, flush=True)

@@ -1,10 +1,10 @@
 """Which TensorFlow to build for: the one that will load the library.
 
-TensorFlow's C++ interface changes with every minor version, so a library that
-was compiled against another TensorFlow than the one beside it does not load.
-pip builds in an isolated environment that hides the packages of the environment
-that it installs into. The interpreter is the same one, though, and sees those
-packages again once the variables that isolate it are taken away.
+TensorFlow's C++ interface changes with every minor version, so a library loads
+only into the one that it was compiled for. pip builds in an isolated environment,
+which hides the packages of the environment that it installs into. The interpreter
+is the same, though, and sees those packages again without the variables that
+isolate it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from build_tools import tensorflow_config
 # site-packages off the path, and no user site.
 _ISOLATION = ("PYTHONPATH", "PYTHONNOUSERSITE")
 
-# A folder `tensorflow` without __init__.py is what a removed package leaves.
+# A removed package may leave a folder `tensorflow` without __init__.py.
 _PROBE = """
 import importlib.util
 spec = importlib.util.find_spec("tensorflow")
@@ -31,11 +31,11 @@ print(spec is not None and spec.origin is not None)
 
 @functools.cache
 def environment() -> dict[str, str] | None:
-    """The variables under which this Python has a TensorFlow; None if nowhere.
+    """The environment variables under which this Python has a TensorFlow, or None.
 
-    The environment of the build comes first. It holds a TensorFlow where there
-    is no isolation, or where pip had to fetch one because the environment that
-    it installs into has none.
+    The environment of the build comes first. It holds a TensorFlow if there is no
+    isolation, or if pip fetched one because the environment that it installs into
+    has none.
     """
     isolated = dict(os.environ)
     target = {k: v for k, v in os.environ.items() if k not in _ISOLATION}
@@ -46,7 +46,7 @@ def environment() -> dict[str, str] | None:
             capture_output=True,
             text=True,
         )
-        # Others may print when Python starts.
+        # Other packages may print when Python starts.
         if probe.stdout.splitlines()[-1:] == ["True"]:
             return variables
     return None
@@ -54,7 +54,7 @@ def environment() -> dict[str, str] | None:
 
 @functools.cache
 def config() -> dict:
-    """tensorflow_config.py of the TensorFlow to build for; SystemExit if none."""
+    """tensorflow_config() of the TensorFlow to build for; SystemExit if none."""
     variables = environment()
     if variables is None:
         raise SystemExit(
@@ -68,7 +68,7 @@ def config() -> dict:
         capture_output=True,
         text=True,
     )
-    # The sentence, and the result, come last; above them, what others have to say.
+    # The last line is the error or the result; others may print before it.
     if script.returncode != 0:
         words = script.stderr.strip().splitlines()
         if script.returncode < 0 or not words:

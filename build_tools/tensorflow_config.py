@@ -1,8 +1,8 @@
-"""What a build has to know about the TensorFlow of the Python that runs this.
+"""What a build needs to know about the TensorFlow of the Python that runs this.
 
-`python build_tools/tensorflow_config.py` prints it as JSON. Both builds
-ask here, so that they compile against the same headers with the same flags.
-Without a usable TensorFlow it prints one sentence to stderr and exits with 1.
+`python build_tools/tensorflow_config.py` prints it as JSON. Both builds use it, so
+they compile against the same headers with the same flags. Without a usable
+TensorFlow, it prints one sentence to stderr and exits with 1.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 import sys
 from pathlib import Path
 
-# The sources compile against these and what lies between them. The newest is
-# what a build fetches where no TensorFlow is installed.
+# The sources compile against these and all versions between. A build fetches the
+# newest if no TensorFlow is installed.
 OLDEST = "2.18"
 NEWEST = "2.21"
 
@@ -43,7 +43,7 @@ def is_too_old(version: str) -> bool:
 
 
 def tensorflow_config() -> dict[str, object]:
-    """The facts that are printed; SystemExit where there is no TensorFlow.
+    """The facts that are printed; SystemExit without a usable TensorFlow.
 
     version            "2.21.0"
     minor              "2.21"; C++ code built for it runs with this minor only
@@ -63,10 +63,10 @@ def tensorflow_config() -> dict[str, object]:
 
         version = tf.__version__
     except Exception as error:
-        # TensorFlow's own words for a library that does not load have many lines.
+        # TensorFlow's own message for a library that does not load has many lines.
         cause = str(error.__cause__ or error).strip().splitlines() or [repr(error)]
         raise SystemExit(
-            f"{sys.executable} has no TensorFlow that can be imported ({cause[-1]}): "
+            f"{sys.executable} cannot import TensorFlow ({cause[-1]}): "
             f"pip install 'tensorflow=={NEWEST}.*'"
         ) from None
     library_dir = Path(tf.sysconfig.get_lib())
@@ -84,8 +84,7 @@ def tensorflow_config() -> dict[str, object]:
     if not (library_dir / framework).exists():
         raise SystemExit(
             f"TensorFlow {version} in {library_dir.parent} has no {framework}, "
-            "which custom ops are linked with; builds that hold everything in "
-            "one library are not supported"
+            "which custom ops link against; monolithic builds are not supported"
         )
     return {
         "version": version,

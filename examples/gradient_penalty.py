@@ -1,9 +1,9 @@
 """Trains a WGAN-GP on handwritten digits, with LRN in its critic.
 
-The gradient penalty of Gulrajani et al. (2017) is a loss on a gradient: to train
-with it takes the gradient of LRN's gradient, which `tf.nn.lrn` does not have and
-the Keras layer of this package does. The digits are 1797 scans of 8 x 8 pixels that
-come with scikit-learn.
+The gradient penalty of Gulrajani et al. (2017) is a loss on a gradient: training
+with it needs the gradient of LRN's gradient, which `tf.nn.lrn` lacks and the Keras
+layer of this package has. The digits are 1797 scans of 8 x 8 pixels that come with
+scikit-learn.
 
     python examples/gradient_penalty.py --output digits.png
 """
@@ -23,7 +23,7 @@ from tensorflow_lrn_grad.keras import LocalResponseNormalization
 
 NOISE = 16
 BATCH = 64
-CRITIC_STEPS = 3  # for each step of the generator
+CRITIC_STEPS = 3  # per step of the generator
 PENALTY = 10.0
 
 
@@ -59,7 +59,7 @@ def build_generator() -> keras.Model:
 
 
 def slopes(critic: keras.Model, images: tf.Tensor) -> tf.Tensor:
-    """The norm of the critic's gradient at each image; 1 is what is wanted."""
+    """The norm of the critic's gradient at each image; the target is 1."""
     with tf.GradientTape() as tape:
         tape.watch(images)
         scores = critic(images)
@@ -68,8 +68,8 @@ def slopes(critic: keras.Model, images: tf.Tensor) -> tf.Tensor:
 
 
 def train(steps: int, seed: int) -> tuple[keras.Model, np.ndarray, np.ndarray]:
-    """Returns the generator; and for each step of the critic the mean slope, and by
-    how much it scores real digits higher: an estimate of the Wasserstein distance."""
+    """Returns the generator and, for each step of the critic, the mean slope and how
+    much higher it scores real digits: an estimate of the Wasserstein distance."""
     keras.utils.set_random_seed(seed)
     pixels, _ = load_digits(return_X_y=True)
     digits = (pixels / 16).astype(np.float32).reshape(-1, 8, 8, 1)
@@ -132,12 +132,12 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.steps < 1:
-        parser.error("--steps is 1 or more")
+        parser.error("--steps must be 1 or more")
     generator, slope, distance = train(options.steps, options.seed)
     save_plot(options.output, generator, slope)
     print(
         f"norm of the critic's gradient: from {slope[0]:.2f} to "
-        f"{np.mean(slope[-50:]):.2f}, where the penalty wants 1\n"
+        f"{np.mean(slope[-50:]):.2f}, target 1\n"
         f"Wasserstein distance: at most {distance.max():.2f}, at the end "
         f"{np.mean(distance[-50:]):.2f}\n"
         f"plot: {options.output}"

@@ -1,9 +1,9 @@
 """Trains a small network with two LRN layers on handwritten digits, twice.
 
-Once its LRN is `tlg.lrn`, once `tf.nn.lrn`. The seed is the same, so the two losses
-should be the same curve. The digits are 1797 scans of 8 x 8 pixels that come with
-scikit-learn. With a policy of mixed precision, the network with `tlg.lrn` computes in
-16 bits; the one that it is compared with stays in float32.
+Once with `tlg.lrn`, once with `tf.nn.lrn`, from the same seed: the two losses should
+be the same curve. The digits are 1797 scans of 8 x 8 pixels that come with
+scikit-learn. With a mixed-precision policy, the network with `tlg.lrn` computes in
+16 bits; the other one stays in float32.
 
     python examples/train_digits.py --output losses.png
     python examples/train_digits.py --policy mixed_bfloat16
@@ -67,7 +67,7 @@ def train(
     model = build_model(lrn)
     optimizer = keras.optimizers.SGD(learning_rate=0.05, momentum=0.9)
     if policy == "mixed_float16":
-        # Small gradients would be zero in float16: it scales them up and back.
+        # Small gradients would underflow in float16: it scales them up and back.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -115,7 +115,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.epochs < 1:
-        parser.error("--epochs is 1 or more")
+        parser.error("--epochs must be 1 or more")
 
     ours, our_accuracy = train(
         tlg.lrn, "tlg.lrn", options.epochs, options.seed, options.policy
@@ -132,8 +132,8 @@ def main() -> None:
     )
     if options.policy == "float32":
         print(
-            "The two ops round differently, in the last bit. The losses differ by no "
-            "more,\nuntil that bit decides what a max pooling or a ReLU lets through."
+            "The two ops round differently in the last bit. The losses differ by no "
+            "more\nuntil that bit decides what a max pooling or a ReLU lets through."
         )
     else:
         print(

@@ -1,15 +1,15 @@
 """Trains a small network with LRN layers on several workers at once.
 
 Every worker has the whole model and a part of each batch, and the gradients are
-summed over the network: `tf.distribute.MultiWorkerMirroredStrategy`. The losses are
-those of one process with the whole batches, to rounding. A batch of 64 is divided
-evenly: there can be 1, 2, 4, 8, 16 or 32 workers.
+summed across workers: `tf.distribute.MultiWorkerMirroredStrategy`. The losses equal
+those of one process with whole batches, up to rounding. A batch of 64 is divided
+evenly, among 1, 2, 4, 8, 16 or 32 workers.
 
 On one machine:
 
     python examples/train_multiworker.py --workers 2
 
-On several, start it once on each, with the same addresses and the machine's index:
+On several, start it once on each, with the same addresses and that machine's index:
 
     export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
                        "task": {"type": "worker", "index": 0}}'
@@ -102,9 +102,9 @@ def train(epochs: int) -> None:
 
 
 def run_workers(count: int) -> int:
-    """Starts this program `count` times on this machine; the first failure's status."""
+    """Starts `count` workers on this machine; returns the first failure's status."""
     with contextlib.ExitStack() as stack:
-        # Bound together, so that the numbers differ.
+        # All bound at once, so that the ports differ.
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for s in sockets:
             s.bind(("127.0.0.1", 0))
@@ -113,11 +113,11 @@ def run_workers(count: int) -> int:
     for index in range(count):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        # They would all want the memory of the same GPU.
+        # All workers would claim the memory of the same GPU.
         environment = {**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"}
         processes.append(subprocess.Popen([sys.executable, *sys.argv], env=environment))
     try:
-        # The others would wait for a worker that has failed.
+        # When one fails, stop the others: they would wait for it.
         while any(process.poll() is None for process in processes):
             if any(process.poll() for process in processes):
                 break
@@ -135,13 +135,13 @@ def main() -> int:
         "--workers",
         type=int,
         default=2,
-        help="processes to start on this machine; without TF_CONFIG only (default: 2)",
+        help="processes to start here; ignored if TF_CONFIG is set (default: 2)",
     )
     options = parser.parse_args()
     if options.epochs < 1:
-        parser.error("--epochs is 1 or more")
+        parser.error("--epochs must be 1 or more")
     if options.workers < 1:
-        parser.error("--workers is 1 or more")
+        parser.error("--workers must be 1 or more")
     if "TF_CONFIG" not in os.environ:
         return run_workers(options.workers)
     train(options.epochs)

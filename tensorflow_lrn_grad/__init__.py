@@ -4,7 +4,7 @@
 
     y = tlg.lrn(x, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75)
 
-The public names are the ones listed here.
+The public API is the names in `__all__`, and `tensorflow_lrn_grad.keras`.
 """
 
 from tensorflow_lrn_grad._load import build_info

@@ -1,9 +1,9 @@
 """The self-check: `python -m tensorflow_lrn_grad`; and `accelerate SCRIPT.py`.
 
-The check tells what is loaded, whether it agrees with TensorFlow's own ops and with
+The check reports what is loaded, whether it agrees with TensorFlow's own ops and with
 the formula in float64 on real data, and how much faster it is here. The exit status
-is 1 where it does not agree, and 2 where TFLRN_ACCELERATE=1 leaves nothing to compare
-with. `accelerate` runs a script after `tlg.accelerate()`.
+is 1 if it does not agree, and 2 if TFLRN_ACCELERATE=1 leaves nothing to compare with.
+`accelerate` runs a script after `tlg.accelerate()`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tensorflow_lrn_grad",
-        description="Tools of tensorflow_lrn_grad. Without a command: check.",
+        description="Tools of tensorflow_lrn_grad. The default command is check.",
     )
     parser.set_defaults(run=_check, json=False, rounds=7)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -50,11 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="compare the ops with TensorFlow's and with float64, and time them",
         description="Compare the ops with TensorFlow's and with the formula in float64"
-        " on real data, and time them. The exit status is 1 where they disagree, and 2"
-        " where TFLRN_ACCELERATE=1 leaves nothing to compare with.",
+        " on real data, and time them. The exit status is 1 if they disagree, and 2 if"
+        " TFLRN_ACCELERATE=1 leaves nothing to compare with.",
     )
     for command in (parser, check):
-        # The defaults are set above: a default here would overwrite what was given
+        # The defaults are set above: a default here would overwrite an option given
         # before the command.
         command.add_argument(
             "--json",
@@ -71,9 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     accelerate = commands.add_parser(
         "accelerate",
-        help="run a script in which TensorFlow's own LRN is ours",
-        description="Run a Python script in which TensorFlow's own LRN and LRNGrad run"
-        " on the kernels of this package.",
+        help="run a script with TensorFlow's own LRN on our kernels",
+        description="Run a Python script with TensorFlow's own LRN and LRNGrad on the"
+        " kernels of this package.",
     )
     accelerate.set_defaults(run=_accelerate)
     accelerate.add_argument("script", metavar="SCRIPT.py")
@@ -87,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _accelerate(options: argparse.Namespace) -> int:
-    """Runs the script as `python SCRIPT.py ARGS` does, and ends as it ends. But
-    sys.argv[0] is absolute, as __file__ is."""
+    """Runs the script as `python SCRIPT.py ARGS` does, with its exit status, except
+    that sys.argv[0] is absolute, as __file__ is."""
     script = Path(options.script)
     if not script.is_file():
         print(f"error: there is no file {script}", file=sys.stderr)
@@ -112,8 +112,8 @@ def _positive_integer(text: str) -> int:
 def _check(options: argparse.Namespace) -> int:
     if stock.is_accelerated():
         print(
-            "error: TensorFlow's own LRN runs on our kernels in this process, so that "
-            "there is nothing to compare ours with: unset TFLRN_ACCELERATE",
+            "error: TensorFlow's own LRN runs on our kernels in this process, so there "
+            "is nothing to compare them with: unset TFLRN_ACCELERATE",
             file=sys.stderr,
         )
         return 2
@@ -214,9 +214,9 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
     table = _table(
         "Agreement: the largest error, and its tolerance",
         "Relative to the sum of the magnitudes of a result's terms. The tolerance "
-        "counts the roundings on the way to the result: in float16 and bfloat16 ours "
+        "counts the roundings on the path to the result: in float16 and bfloat16, ours "
         "may add one to those of float32, while TensorFlow's rounds at every step. "
-        "With each layer's own parameters (below), and with TensorFlow's defaults.",
+        "With the parameters of each layer below, and with TensorFlow's defaults.",
     )
     table.add_column("\nop")
     table.add_column("\ntype")
@@ -240,9 +240,9 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
 def _timing_table(timings: Sequence[Timing]) -> Table:
     table = _table(
         "Speed: medians in milliseconds, float32",
-        "Max pooling behind the LRN hands back a dy of mostly zeros, which "
-        "TensorFlow's op skips. memory: what it costs to move as many bytes, by "
-        "tf.add(x, x) for forward and tf.add_n([dy, x, y]) for backward.",
+        "Max pooling after the LRN returns a dy of mostly zeros, which TensorFlow's op "
+        "skips. memory: the time to move as many bytes, by tf.add(x, x) for forward "
+        "and tf.add_n([dy, x, y]) for backward.",
     )
     table.add_column("\nlayer")
     table.add_column("\npass")

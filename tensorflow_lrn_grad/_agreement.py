@@ -1,9 +1,9 @@
 """Compares our ops with TensorFlow's, and with the formula in float64.
 
-The oracle is the formula in NumPy. The tolerances are derived, none is tuned: to
-first order, a result is off by the number of roundings on the longest way to it
-times the rounding error of the type in which it is computed, times the sum of the
-magnitudes of its terms.
+The oracle is the formula in NumPy. The tolerances are derived, not tuned: to first
+order, the largest error of a result is the number of roundings on the longest path
+to it, times the rounding error of the type that it is computed in, times the sum of
+the magnitudes of its terms.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STOCK_DTYPES = (tf.float32, tf.half)  # what TensorFlow's own CPU kernels take
 
 @dataclasses.dataclass(frozen=True)
 class Deviation:
-    """How far two results are apart, at the element that has least room left.
+    """How far two results differ, at the element with the largest `share`.
 
     Both numbers are relative to the sum of the magnitudes of the element's terms.
     """
@@ -46,7 +46,7 @@ class Deviation:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One op in one type. Without stock kernels of that type, those fields are None."""
+    """One op in one type. The stock fields are None if it has no kernel of the type."""
 
     op: str
     dtype: str
@@ -114,9 +114,9 @@ def oracle_lrn_grad(
 class _Bound:
     """What bounds the error of each element of a result.
 
-    roundings: how many roundings lie on the longest way to the element.
+    roundings: the number of roundings on the longest path to the element.
     magnitudes: the sum of the magnitudes of the element's terms.
-    underflows: what the intermediate results that may underflow are multiplied by.
+    underflows: the sum of the factors of intermediate results that may underflow.
     """
 
     parameters: Parameters
@@ -125,16 +125,17 @@ class _Bound:
     underflows: np.ndarray
 
     def computed_in(self, dtype: tf.DType) -> np.ndarray:
-        """The largest error when each operation, and each attribute, is rounded."""
+        """The largest error if each operation and each attribute is rounded."""
         info = ml_dtypes.finfo(dtype.as_numpy_dtype)
-        # TensorFlow has the processor flush float32 and float64 denormals to zero.
-        # It computes half by way of float32, which keeps half's denormals.
+        # TensorFlow makes the processor flush float32 and float64 denormals to zero.
+        # It computes half through float32, which keeps half's denormals.
         lost = info.smallest_subnormal if dtype == tf.half else info.tiny
         k = self.roundings * float(info.eps) / 2 + 2 * self._attribute_error(dtype)
         return k / (1 - k) * self.magnitudes + self.underflows * float(lost)
 
     def computed_wide(self, dtype: tf.DType) -> np.ndarray:
-        """The same for our ops: half and bfloat16 are float32, rounded at the end."""
+        """The same for our ops, which compute half and bfloat16 in float32 and round
+        once."""
         if dtype.size >= tf.float32.size:
             return self.computed_in(dtype)
         info = ml_dtypes.finfo(dtype.as_numpy_dtype)
@@ -143,7 +144,7 @@ class _Bound:
         return before + one_rounding + float(info.smallest_subnormal) / 2
 
     def _attribute_error(self, dtype: tf.DType) -> float:
-        """Relative error of alpha and 2 alpha beta: large where half is denormal."""
+        """The relative error of alpha and 2 alpha beta: large if denormal in half."""
         p = self.parameters
         values = np.array([p.alpha, 2 * p.alpha * p.beta])
         rounded = values.astype(dtype.as_numpy_dtype).astype(np.float64)
@@ -164,7 +165,7 @@ def _bound_lrn_grad(
     return _Bound(
         p,
         roundings=np.maximum(_roundings_to_power(x, p) + 1, to_sum) + 1,
-        magnitudes=oracle_lrn_grad(dy, x, -y, p),  # -y: its two terms have one sign
+        magnitudes=oracle_lrn_grad(dy, x, -y, p),  # -y: both terms get one sign
         underflows=1
         + 4 * n * (2 * p.alpha * p.beta * x)
         + 4 * _window_sums(dy * (1 + y), p.depth_radius),
@@ -172,11 +173,11 @@ def _bound_lrn_grad(
 
 
 def _roundings_to_power(x: np.ndarray, p: Parameters) -> np.ndarray:
-    """Roundings on the way to N^-beta, for positive attributes."""
+    """Roundings on the path to N^-beta, for positive attributes."""
     # N takes squares, n - 1 additions, a product with alpha, an addition of bias.
     to_norm = _summands(x, p) + 2
-    # The power passes on beta times N's error. It may be computed as
-    # exp(-beta ln N), by library functions that err by two roundings each.
+    # The power multiplies N's relative error by beta. It may be computed as
+    # exp(-beta ln N), by library functions with an error of two roundings each.
     return p.beta * (to_norm + 3 * np.abs(np.log(_norm(x, p)))) + 2
 
 
@@ -208,7 +209,7 @@ def compare(
         y64,
         _bound_lrn(x64, y64, p),
     )
-    # Both gradients get the oracle's y: an error of LRN shall not count twice.
+    # Both gradients get the oracle's y, so that an error of LRN does not count twice.
     y = tf.cast(y64, dtype)
     y64 = _float64(y)
     lrn_grad = _judge(
@@ -241,7 +242,7 @@ def _judge(
     scale = np.maximum(bound.magnitudes, smallest)
 
     def deviation(a: np.ndarray, b: np.ndarray, tolerance: np.ndarray) -> Deviation:
-        # A NaN in a result is as far from the other one as can be.
+        # A NaN in either result is an infinite error.
         error = np.nan_to_num(np.abs(a - b), nan=np.inf)
         worst = np.unravel_index(np.argmax(error / tolerance), error.shape)
         return Deviation(

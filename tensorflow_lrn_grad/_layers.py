@@ -1,11 +1,11 @@
 """The LRN layers of AlexNet and GoogLeNet, with real data in them.
 
-The self-check compares and times the ops on what they meet in use, and downloads
-nothing: a photograph that comes with the package goes through the first layers of
-both networks. Their filters are fixed instead of trained: Gabor filters, which is
-what trained first layers look like, and seeded random ones behind them. So the
-activations have what matters to LRN in a real layer: channels that are related,
-zeros from the ReLU, few large values. The gradients come by backpropagation.
+The self-check compares and times the ops on realistic data, without a download: a
+photograph that comes with the package passes through the first layers of both
+networks. Their filters are fixed, not trained: Gabor filters, which trained first
+layers resemble, followed by seeded random ones. So the activations have what matters
+to LRN in a real layer: related channels, zeros from the ReLU, few large values. The
+gradients come from backpropagation.
 
 The photograph is the official portrait of Commodore Grace M. Hopper, USNR, taken
 on 20 January 1984, a work of the U.S. Navy and in the public domain
@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 DESCRIPTION = (
-    "crops of a photograph (portrait of Grace Hopper, U.S. Navy, public domain), seen "
-    "through the first layers of AlexNet and GoogLeNet with fixed filters"
+    "crops of a photograph (portrait of Grace Hopper, U.S. Navy, public domain), "
+    "passed through the first layers of AlexNet and GoogLeNet with fixed filters"
 )
 BATCH = 32
 NAMES = ("AlexNet 1", "AlexNet 2", "GoogLeNet 1", "GoogLeNet 2")
@@ -46,12 +46,12 @@ class Parameters:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """An LRN layer, with its input and with gradients of its output.
+    """An LRN layer with its input and gradients of its output.
 
     The tensors are float32 `[BATCH, height, width, channels]`. The gradient depends
-    on what follows: a convolution gives a `dense_dy`; max pooling hands back zero to
-    all but the largest value of each window, so `pooled_dy` is mostly zeros. It is
-    None in the one layer that no pooling follows.
+    on what follows: a convolution gives `dense_dy`; max pooling returns zero to all
+    but the largest value of each window, so `pooled_dy` is mostly zeros. It is None
+    for the one layer that no pooling follows.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Layer:
 
 
 def layers() -> Iterator[Layer]:
-    """Yields a layer for each of `NAMES`, made when it is asked for."""
+    """Yields a layer for each of `NAMES`, made on demand."""
     random = np.random.default_rng(_SEED)
     photograph = _photograph()
     yield from _alexnet(photograph, random)
@@ -148,7 +148,7 @@ def _photograph() -> tf.Tensor:
 
 
 def _crops(photograph: tf.Tensor, size: int, random: np.random.Generator) -> tf.Tensor:
-    """Crops at random places, half of them reflected, as in the networks' training."""
+    """Crops at random positions, reflected at random, as in the networks' training."""
     height, width, _ = photograph.shape
     crops = []
     for _ in range(BATCH):
@@ -202,7 +202,8 @@ def _lrn(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def _backpropagated(function: _Function, y: tf.Tensor) -> tf.Tensor:
-    """The gradient at `y` of a sum of squares of `function(y)`, of variance 1."""
+    """The gradient at `y` of half the sum of squares of `function(y)`, scaled to
+    variance 1."""
     with tf.GradientTape() as tape:
         tape.watch(y)
         loss = tf.nn.l2_loss(function(y))

@@ -1,9 +1,9 @@
 """Finds the shared library, checks what it was built for, and loads it, once.
 
-`library` is the module of the ops' wrappers that TensorFlow generates, `native` the
-same library for ctypes. Importing this raises ImportError, with the command that
-mends it, where there is no library, no TensorFlow, or one of another minor version
-than the library was built for.
+`library` is the module of op wrappers that TensorFlow generates, `native` the same
+library for ctypes. Importing this module raises ImportError, with the command that
+fixes it, if there is no library or no TensorFlow, or if TensorFlow's minor version
+is not the one that the library was built for.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _LIBRARY = "_lrn_ops.so"
 _RECORD = "_build_record.json"
 
 _REBUILD = (
-    "build it for that one by `python -m pip install --force-reinstall --no-deps "
-    "--no-cache-dir .`, typed in the folder of its source, or with a source "
-    "distribution's name for the dot (without --no-cache-dir, pip may take the wheel "
-    "that it built before, for another TensorFlow)"
+    "rebuild it for that version by running `python -m pip install --force-reinstall "
+    "--no-deps --no-cache-dir .` in its source folder, or with a source "
+    "distribution's name instead of the dot (without --no-cache-dir, pip may reuse a "
+    "wheel that it built for another TensorFlow)"
 )
 
 
 def _minor(version: str) -> str:
-    """The "2.21" of "2.21.0-rc1", which C++ code for TensorFlow depends on."""
+    """The "2.21" of "2.21.0-rc1": C++ code built for TensorFlow depends on it."""
     match = re.match(r"\d+\.\d+", version)
     return match.group(0) if match else version
 
@@ -42,8 +42,8 @@ def _folders() -> Iterator[Path]:
     # Symbolic links are not followed: Bazel's lead out of its folder.
     here = Path(os.path.abspath(__file__)).parent
     yield here
-    # In the root of the source, the source folder comes before the installed
-    # package on Python's path, and holds no library.
+    # In the root of the source tree, the source folder, which holds no library,
+    # comes before the installed package on Python's path.
     for distribution in importlib.metadata.distributions(name="tensorflow-lrn-grad"):
         folder = Path(str(distribution.locate_file(_PACKAGE)))
         if folder.resolve() != here.resolve():
@@ -51,7 +51,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _find_library(tensorflow_version: str | None) -> tuple[Path, dict[str, str]]:
-    """The library and its record: one for this TensorFlow, or else the first."""
+    """The first library that fits, with its record; if none does, the first of all."""
     found = []
     for folder in _folders():
         if (folder / _LIBRARY).is_file() and (folder / _RECORD).is_file():
@@ -60,8 +60,8 @@ def _find_library(tensorflow_version: str | None) -> tuple[Path, dict[str, str]]
     if not found:
         extra = "[tensorflow]" if tensorflow_version is None else ""
         raise ImportError(
-            f"{Path(__file__).parent} holds the source of {_PACKAGE}, and its library "
-            "is not built: type `python -m pip install "
+            f"{Path(__file__).parent} holds the source of {_PACKAGE}, but its library "
+            "is not built: run `python -m pip install "
             f"'.{extra}'` in the folder above"
         )
     for path, record in found:
@@ -80,7 +80,7 @@ def _check(path: Path, record: dict[str, str], tensorflow_version: str | None) -
     if tensorflow_version is None:
         minor = _minor(built_for)
         raise ImportError(
-            f"{_PACKAGE} needs TensorFlow {minor}, and no TensorFlow is installed "
+            f"{_PACKAGE} needs TensorFlow {minor}, but no TensorFlow is installed "
             f"here: python -m pip install 'tensorflow=={minor}.*' (or tensorflow-cpu)"
         )
     if _minor(built_for) != _minor(tensorflow_version):
@@ -90,24 +90,24 @@ def _check(path: Path, record: dict[str, str], tensorflow_version: str | None) -
         )
     if record["version"] != __version__:
         raise ImportError(
-            f"{Path(__file__).parent} is version {__version__} of {_PACKAGE}, but "
-            f"{path}, the library that is installed, is version {record['version']}: "
-            "type `python -m pip install .` in the folder of the source"
+            f"{Path(__file__).parent} is version {__version__} of {_PACKAGE}, but the "
+            f"installed library, {path}, is version {record['version']}: run "
+            "`python -m pip install .` in the source folder"
         )
     # A second copy would register the ops again, which aborts the process.
     others = _loaded_libraries() - {str(path.resolve())}
     if others:
         raise ImportError(
-            f"{_PACKAGE} cannot load {path}, since this process has loaded "
-            f"{', '.join(sorted(others))} before: start a new process"
+            f"{_PACKAGE} cannot load {path}, since this process has already loaded "
+            f"{', '.join(sorted(others))}: start a new process"
         )
 
 
 def _loaded_libraries() -> set[str]:
-    """The files of our library's name that this process has mapped."""
+    """The files with our library's name that this process has mapped."""
     maps = os.fsdecode(Path("/proc/self/maps").read_bytes())
     name = re.escape(_LIBRARY)
-    # A file that was replaced since is another one, and has " (deleted)" there.
+    # A file replaced since then is a different one, listed with " (deleted)".
     return set(re.findall(rf"(/.*/{name}(?: \(deleted\))?)$", maps, re.MULTILINE))
 
 
@@ -163,7 +163,7 @@ def build_info() -> dict[str, Any]:
       built for), "compiler" (str), "cpu_targets" (list of str, best first),
       "cpu_target" (str, the one in use), "cuda_archs" (list of str, or None without
       GPU kernels), "xla" (bool, whether there are XLA kernels), and "accelerated"
-      (bool: `is_accelerated`).
+      (bool, `is_accelerated()`).
     """
     info: dict[str, Any] = json.loads(native.tflrn_build_info())
     accelerated = native.tflrn_is_accelerated()

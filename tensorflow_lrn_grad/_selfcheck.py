@@ -1,6 +1,6 @@
-"""What runs here, does it agree, and how fast is it: the self-check's measurements.
+"""The self-check's measurements: what runs here, whether it agrees, and how fast it is.
 
-`__main__` shows them. All of it runs on the CPU, on the layers of `_layers`.
+`__main__` shows them. Everything runs on the CPU, on the layers of `_layers`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from . import _agreement, _layers
 from ._agreement import Comparison
 from ._layers import Layer, Parameters
 
-# A network's alpha can be so small that no fault of the gradient shows. TensorFlow's
-# default parameters have alpha 1, so every layer is compared with these as well.
+# A network's alpha can be so small that it hides faults of the gradient. TensorFlow's
+# default alpha is 1, so every layer is compared with the default parameters as well.
 _STRICT = Parameters()
-_COMPARED_IMAGES = 1  # 200,000 to 600,000 elements a layer
+_COMPARED_IMAGES = 1  # 200,000 to 600,000 elements per layer
 
 STEPS = len(_layers.NAMES) * (len(_agreement.DTYPES) + 3)
 
@@ -49,8 +49,8 @@ class Timing:
     ours: Milliseconds
     stock: Milliseconds
     memory: Milliseconds  # an addition of tensors that moves as many bytes
-    speedup: float  # stock to ours, by the medians
-    times_memory: float  # ours to memory
+    speedup: float  # stock / ours, of the medians
+    times_memory: float  # ours / memory, of the medians
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Results:
 
 
 def run(rounds: int, step: Callable[[str], None]) -> Results:
-    """Compares and times; calls `step` `STEPS` times with what comes next."""
+    """Compares and times; calls `step` with a description of each of `STEPS` steps."""
     comparisons: dict[tuple[str, str], Comparison] = {}
     timings = []
     with tf.device("/CPU:0"):
@@ -179,7 +179,7 @@ def _timing(
 def _interleaved(
     contenders: list[Callable[[], tf.Tensor]], rounds: int
 ) -> list[Milliseconds]:
-    """Times each contender once a round, so that a busy machine slows all alike."""
+    """Times each contender once per round, so that a busy machine slows all alike."""
     samples: list[list[float]] = [[] for _ in contenders]
     for round_ in range(rounds + 1):
         for contender, times in zip(contenders, samples, strict=True):

@@ -1,7 +1,7 @@
-"""What tf.vectorized_map and tape.jacobian need: many calls of an op as one.
+"""Lets tf.vectorized_map and tape.jacobian run many calls of an op as one.
 
-Rows are independent, so the calls' operands become one batch. Without this,
-TensorFlow would run the calls one after the other, and warn.
+Rows are independent, so the calls' operands are merged into one batch. Without
+this, TensorFlow would run the calls one after the other, with a warning.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The gradients that TensorFlow's automatic differentiation finds.
 
-Importing this registers LRNGrad as the gradient of `TFLRN>LRN`, LRNGradGrad as that
-of `TFLRN>LRNGrad`, and TensorFlow's own ops, which can be differentiated again, as
-that of `TFLRN>LRNGradGrad`: so there are derivatives of every order.
-`register_lrn_gradient` registers the first for an LRN op of somebody else's.
+Importing this module registers LRNGrad as the gradient of `TFLRN>LRN`, LRNGradGrad
+as that of `TFLRN>LRNGrad`, and TensorFlow's own ops, which can be differentiated
+again, as that of `TFLRN>LRNGradGrad`. So derivatives of every order exist.
+`register_lrn_gradient` registers LRNGrad for another LRN op.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ def _lrn_grad_grad_gradient(
 
         sum_k u_k dx_k = sum_j dy_j H_j,  H = u norm^-beta - c y P / norm,  P = W(x u)
 
-    LRNGradGrad's outputs are the derivatives of this by dy, x and y. So what has to
-    be differentiated here, for upstream gradients g_dy, g_x and g_y, is the
-    derivative in the direction (g_dy, g_x, g_y), with Q = W(x g_x) and R = W(u g_x):
+    LRNGradGrad's outputs are the derivatives of this by dy, x and y. So, for upstream
+    gradients g_dy, g_x and g_y, the function to differentiate here is its derivative
+    in the direction (g_dy, g_x, g_y), with Q = W(x g_x) and R = W(u g_x):
 
         sum_j g_dy_j H_j + dy_j K_j,
         K = (2 alpha Q (c y P / norm - beta u norm^-beta) - c (y R + g_y P)) / norm
 
-    Its derivatives by P, Q, R and norm go on to x and u by window sums, since k is in
-    W(j) where j is in W(k). All is written in TensorFlow's ops, so that any tape or
-    accumulator that looks on can take the next derivative; a tape in here would see
-    nothing where an accumulator does, nor in the gradient of a loop. 16-bit types are
-    computed in float32. Where g_dy_j or dy_j is 0, its terms contribute nothing.
+    The derivatives by P, Q, R and norm propagate to x and u through window sums,
+    since k is in W(j) if and only if j is in W(k). Everything is written in
+    TensorFlow's ops, so that any outer tape or accumulator can take the next
+    derivative. A tape in here would find no gradient under an accumulator or in the
+    gradient of a loop. 16-bit types are computed in float32. Where g_dy_j or dy_j is
+    0, its terms contribute nothing.
     """
     attributes = _attributes(op)
     radius = attributes["depth_radius"]
@@ -99,7 +100,7 @@ def _lrn_grad_grad_gradient(
         by_y = c * (2 * alpha * q * p / norm - r) / norm
         by_p = c * (2 * alpha * q * y / norm - g_y) / norm
         of_q = 2 * alpha * q * (beta * (beta + 1) * u * power - 2 * c * y * p / norm)
-        # One after the other: the square of a norm may leave float32's range.
+        # Two divisions: the square of a norm may leave float32's range.
         by_norm = (of_q + c * (y * r + g_y * p)) / norm / norm
         by_q = 2 * alpha * h_by_norm(norm, p, u, y)
         return by_u, by_y, by_p, by_norm, by_q, -c * y / norm
@@ -123,12 +124,12 @@ def _weighted(
     function: Callable[..., tuple[tf.Tensor, ...]],
     *operands: tf.Tensor,
 ) -> list[tf.Tensor]:
-    """weight times each of the function's values; 0, as are their derivatives, for a
-    weight of 0 where one of the values is infinite or NaN. (Where a derivative alone
-    is, that remains NaN.)"""
+    """weight times each of the function's values. Where the weight is 0 and one of
+    the values is infinite or NaN, the products and their derivatives are 0. (Where
+    only a derivative is infinite or NaN, the result's derivative is NaN.)"""
     finite = [tf.math.is_finite(value) for value in function(*operands)]
     unusable = tf.equal(weight, 0) & ~tf.reduce_all(finite, axis=0)
-    # Also inside: the derivative of what is not chosen is 0 times infinity.
+    # Inside as well: the unselected branch's derivative would be 0 times infinity.
     ones, zeros = tf.ones_like(weight), tf.zeros_like(weight)
     values = function(*(tf.where(unusable, ones, operand) for operand in operands))
     return [tf.where(unusable, zeros, weight * value) for value in values]
@@ -137,10 +138,10 @@ def _weighted(
 def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
     """sum_{k in W(j)} values_k along the last dimension.
 
-    By doubling: sums of 1, 2, 4 ... values, from which a window is put together, so
-    that the memory is that of `values` whatever the radius. Nothing is multiplied: a
-    matrix product or a convolution would round to TF32 on a GPU, and a product with
-    0 would carry a NaN out of its window.
+    By doubling: a window is assembled from sums of 1, 2, 4 ... values, each a tensor
+    of the size of `values` for any radius. Nothing is multiplied: a matrix product
+    or a convolution would round to TF32 on a GPU, and multiplying by 0 would carry a
+    NaN out of its window.
     """
     channels = values.shape[-1]
     if channels is not None:
@@ -152,7 +153,7 @@ def _window_sums(values: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def _sums_of_next(values: tf.Tensor, count: int, step: int) -> tf.Tensor:
-    """The sum of `count` values from each place on; step: 1, or backwards, -1."""
+    """The sum of `count` values from each position on; step: 1, or -1 for backwards."""
     total, summed = None, 0
     span, sums = 1, values
     while True:
@@ -169,15 +170,15 @@ def _sums_of_next(values: tf.Tensor, count: int, step: int) -> tf.Tensor:
 def _shifted(values: tf.Tensor, places: int) -> tf.Tensor:
     """values_{j + places} at j, and 0 where there is none.
 
-    Of a roll and a selection: the gradients of padding and slicing have sizes that
-    XLA cannot compile where they depend on values.
+    By a roll and a selection: the gradients of padding and slicing have sizes that
+    XLA cannot compile if they depend on values.
     """
-    shape = tf.shape(values)  # XLA broadcasts to no sizes of 64 bits.
+    shape = tf.shape(values)  # 32-bit: XLA cannot broadcast to 64-bit sizes.
     channels = tf.cast(shape[-1], tf.int64)
     distance = tf.constant(places, tf.int64)
     source = tf.range(channels) + distance
     exists = (source >= 0) & (source < channels)
-    # TensorFlow's vectorized_map takes a negative axis for another one.
+    # Axis 3, not -1: tf.vectorized_map takes a negative axis for another one.
     rolled = tf.roll(values, -tf.clip_by_value(distance, -channels, channels), 3)
     return tf.where(tf.broadcast_to(exists, shape), rolled, tf.zeros_like(values))
 
@@ -199,18 +200,18 @@ def _attributes(op: tf.Operation) -> dict[str, Any]:
 def register_lrn_gradient(op_type: str) -> None:
     """Makes `lrn_grad` the gradient of an op type that computes LRN.
 
-    The op has one input and one output, both of shape `[batch, height, width,
-    channels]`, and attributes `depth_radius` (int), `bias`, `alpha` and `beta`
-    (float), with the meaning of `lrn`. `op_type` may also be a name that is only
-    used with `tf.Graph.gradient_override_map`.
+    The op must have one input and one output, both of shape `[batch, height, width,
+    channels]`, and the attributes `depth_radius` (int), `bias`, `alpha` and `beta`
+    (float), with the same meaning as in `lrn`. `op_type` may also be a name that is
+    only used with `tf.Graph.gradient_override_map`.
 
     Args:
       op_type: The op's registered name, such as "MyLRN".
 
     Raises:
-      ValueError: an op of that name is registered and is no LRN, by its inputs,
-        outputs or attributes.
-      KeyError: `op_type` has a gradient already.
+      ValueError: a registered op of that name lacks one of the attributes, or does
+        not have one input and one output.
+      KeyError: `op_type` already has a gradient.
     """
     definition = op_def_registry.get(op_type)
     if definition is not None:

@@ -20,7 +20,7 @@ _DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def _supports_xla() -> bool:
-    """Whether the library has XLA kernels for what Keras would compile for here."""
+    """Whether the library has XLA kernels for the device Keras would compile for."""
     return build_info()["xla"] and not gpu_error()
 
 
@@ -28,14 +28,14 @@ def _supports_xla() -> bool:
 class LocalResponseNormalization(keras.layers.Layer):
     """Local Response Normalization across channels, as a layer.
 
-    With the window of channel j, W(j) = {k : 0 <= k < C, |k - j| <= depth_radius}:
+    For C channels and the windows W(j) = {k : 0 <= k < C, |k - j| <= depth_radius}:
 
         norm[j]   = bias + alpha * sum(input[k] ** 2 for k in W(j))
         output[j] = input[j] * norm[j] ** -beta
 
     From Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
     convolutional neural networks" (2012), section 3.3; see `tensorflow_lrn_grad.lrn`.
-    It has no weights, and computes in the compute type of its dtype policy.
+    The layer has no weights, and computes in the compute type of its dtype policy.
 
     Input and output: a tensor `[batch, ..., channels]`, or `[batch, channels, ...]`
       with `data_format="channels_first"`, of two or more dimensions.
@@ -45,18 +45,18 @@ class LocalResponseNormalization(keras.layers.Layer):
       bias: Any finite number.
       alpha: Any finite number.
       beta: Any finite number.
-      data_format: "channels_last" or "channels_first", which transposes to the
-        former and back. None is what `keras.config.image_data_format()` says when
-        the layer is made.
+      data_format: "channels_last" or "channels_first", which transposes to
+        channels last and back. None takes `keras.config.image_data_format()` when
+        the layer is created.
       **kwargs: The arguments of every Keras layer: `name`, `dtype`, `trainable`.
 
     Raises:
-      RuntimeError: Keras runs on another backend than TensorFlow.
-      ValueError: an argument is none of the values above, or the input has fewer
-        than two dimensions, or, with "channels_first", a number of dimensions that
-        is unknown while a graph is built.
-      TypeError: `depth_radius` is no whole number, `bias`, `alpha` or `beta` no
-        number, or the input not of a floating type, or sparse or ragged.
+      RuntimeError: the Keras backend is not TensorFlow.
+      ValueError: an argument has none of the values above, the input is not one
+        tensor or has fewer than two dimensions, or, with "channels_first", its
+        number of dimensions is unknown while a graph is being built.
+      TypeError: `depth_radius` is not a whole number, `bias`, `alpha` or `beta` is
+        not a number, or the input is sparse, ragged or not of a floating type.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LocalResponseNormalization(keras.layers.Layer):
                 f"data_format must be one of {', '.join(_DATA_FORMATS)}, but is "
                 f"{data_format!r}"
             )
-        # Without an op, which would start TensorFlow: after that, devices and
+        # Without an op, which would initialize TensorFlow: after that, devices and
         # distribution strategies can no longer be configured.
         check_attributes(depth_radius, bias, alpha, beta)
         self.depth_radius = int(depth_radius)
@@ -91,10 +91,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = float(beta)
         self.data_format = data_format
         self.supports_masking = True
-        # Where this is False, Keras takes jit_compile="auto" for False.
+        # If this is False, Keras treats jit_compile="auto" as False.
         self.supports_jit = _supports_xla()
         # Keras cannot build a layer for an input of unknown rank. There is nothing to
-        # build, unless a subclass has something.
+        # build, except in a subclass that overrides build().
         self.built = type(self).build is keras.layers.Layer.build
 
     def _lrn(self, x: tf.Tensor) -> tf.Tensor:
@@ -127,8 +127,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
     def _check(self, inputs: Any) -> None:
-        """Raises where the input is no dense tensor of two or more dimensions. Keras's
-        own InputSpec refuses tensors of which the number is not known."""
+        """Raises unless the input is a dense tensor of two or more dimensions. Keras's
+        own InputSpec would refuse tensors of unknown rank."""
         if not hasattr(inputs, "shape"):
             raise ValueError(
                 f"{self.name} takes one tensor, but got a {type(inputs).__name__}"

@@ -37,41 +37,42 @@ def lrn(
 ) -> tf.Tensor:
     """Local Response Normalization over the channels of `input`.
 
-    With the window of channel j, W(j) = {k : 0 <= k < C, |k - j| <= depth_radius}:
+    For C channels and the windows W(j) = {k : 0 <= k < C, |k - j| <= depth_radius}:
 
         norm[j]   = bias + alpha * sum(input[k] ** 2 for k in W(j))
         output[j] = input[j] * norm[j] ** -beta
 
     From Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
-    convolutional neural networks" (2012), section 3.3, where the window has
-    n = 2 * depth_radius + 1 channels. Its gradient is computed by `lrn_grad`.
+    convolutional neural networks" (2012), section 3.3, with
+    n = 2 * depth_radius + 1. `lrn_grad` computes the gradient.
 
     Args:
-      input: A `Tensor` of shape `[batch, height, width, channels]` and of type
-        `half`, `bfloat16`, `float32` or `float64`. 16-bit types are computed in
-        float32 and rounded once.
-      depth_radius: Half-width of the window of channels; 0 or more, also more
-        than there are channels.
+      input: A `Tensor` of shape `[batch, height, width, channels]` and type `half`,
+        `bfloat16`, `float32` or `float64`. 16-bit types are computed in float32
+        and rounded once.
+      depth_radius: Half-width of the window of channels; 0 or more. It may exceed
+        the number of channels.
       bias: Any finite number.
       alpha: Any finite number.
       beta: Any finite number.
       name: A name for the operation (optional).
 
-    What is no tensor is made one: of float32, but for a NumPy array of one of the
-    types above, which keeps its type. An attribute that is None takes its default.
+    An `input` that is not a tensor is converted to float32, except that a NumPy
+    array of one of the types above keeps its type. An attribute that is None takes
+    its default.
 
     Returns:
-      A `Tensor` of the shape and type of `input`.
+      A `Tensor` with the shape and type of `input`.
 
     Raises:
-      tf.errors.InvalidArgumentError: `input` has not 4 dimensions, `depth_radius`
-        is negative, or one of `bias`, `alpha` and `beta` is NaN or infinite.
-        In a graph that is being built, ValueError for an attribute, and for a
-        shape that is known.
-      TypeError: `input` has another type, or cannot be made a tensor, or
-        `depth_radius` is no whole number, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits, or another attribute is a
-        finite number that is too large for a float32.
+      tf.errors.InvalidArgumentError: `input` does not have 4 dimensions,
+        `depth_radius` is negative, or `bias`, `alpha` or `beta` is NaN or infinite.
+        While a graph is being built, these attributes, and a shape if it is known,
+        raise ValueError instead.
+      TypeError: `input` has another type or cannot be converted to a tensor,
+        `depth_radius` is not a whole number, or another attribute is not a number.
+      ValueError: `depth_radius` does not fit into 64 bits, or another attribute is
+        finite but too large for float32.
     """
     return _call(
         library.tflrn_lrn, {"input": input}, depth_radius, bias, alpha, beta, name
@@ -98,38 +99,40 @@ def lrn_grad(
                 - 2 * alpha * beta * x[k]
                   * sum(dy[j] * y[j] / norm[j] for j in W(k))
 
-    This is the transposed Jacobian of `lrn` applied to dy, written with the given
-    y. Where dy[j] is 0, the term j is 0, even if norm[j] is 0 or NaN. A drop-in for
-    `tf.raw_ops.LRNGrad`.
+    This is the transposed Jacobian of `lrn` applied to dy, in terms of the given y.
+    Where dy[j] is 0, its terms are 0, even if norm[j] is 0 or NaN. A drop-in
+    replacement for `tf.raw_ops.LRNGrad`.
 
     Args:
-      input_grads: A `Tensor` of shape `[batch, height, width, channels]` and of
-        type `half`, `bfloat16`, `float32` or `float64`: the gradient with respect
-        to LRN's output.
-      input_image: LRN's input; of the shape and type of `input_grads`.
-      output_image: LRN's output, which is not computed again; of the shape and
-        type of `input_grads`.
+      input_grads: A `Tensor` of shape `[batch, height, width, channels]` and type
+        `half`, `bfloat16`, `float32` or `float64`: the gradient with respect to
+        LRN's output.
+      input_image: LRN's input, with the shape and type of `input_grads`.
+      output_image: LRN's output, with the shape and type of `input_grads`. It is
+        not recomputed.
       depth_radius: Half-width of the window of channels; 0 or more.
       bias: Any finite number.
       alpha: Any finite number.
       beta: Any finite number.
       name: A name for the operation (optional).
 
-    What is no tensor is made one: of the type of the inputs that are, or else as in
-    `lrn`, all of one type. An attribute that is None takes its default.
+    An input that is not a tensor is converted to the type of those that are. If none
+    is, all are converted to one type, chosen as in `lrn`. An attribute that is None
+    takes its default.
 
     Returns:
-      A `Tensor` of the shape and type of the inputs.
+      A `Tensor` with the shape and type of the inputs.
 
     Raises:
-      tf.errors.InvalidArgumentError: an input has not 4 dimensions, the shapes
-        differ, `depth_radius` is negative, or one of `bias`, `alpha` and `beta` is
-        NaN or infinite. In a graph that is being built, ValueError for an
-        attribute, and for shapes that are known.
-      TypeError: an input has another type, or cannot be made a tensor, or
-        `depth_radius` is no whole number, or another attribute no number.
-      ValueError: `depth_radius` takes more than 64 bits, or another attribute is a
-        finite number that is too large for a float32.
+      tf.errors.InvalidArgumentError: an input does not have 4 dimensions, the shapes
+        differ, `depth_radius` is negative, or `bias`, `alpha` or `beta` is NaN or
+        infinite. While a graph is being built, these attributes, and shapes if they
+        are known, raise ValueError instead.
+      TypeError: the types of the inputs differ or are not one of those above, an
+        input cannot be converted to a tensor, `depth_radius` is not a whole number,
+        or another attribute is not a number.
+      ValueError: `depth_radius` does not fit into 64 bits, or another attribute is
+        finite but too large for float32.
     """
     inputs = {
         "input_grads": input_grads,
@@ -140,11 +143,12 @@ def lrn_grad(
 
 
 def check_attributes(depth_radius: int, bias: float, alpha: float, beta: float) -> None:
-    """Raises for attributes that `lrn` would refuse, and runs no op.
+    """Raises for attributes that `lrn` would reject, without running an op.
 
     Raises:
-      TypeError: `depth_radius` is no whole number, or another attribute no number.
-      ValueError: an attribute has none of the values that `lrn` takes.
+      TypeError: `depth_radius` is not a whole number, or another attribute is not a
+        number.
+      ValueError: an attribute has a value that `lrn` rejects.
     """
     radius = _radius(depth_radius)
     floats = {"bias": bias, "alpha": alpha, "beta": beta}
@@ -163,7 +167,7 @@ def _call(
     beta: float | None,
     name: str | None,
 ) -> tf.Tensor:
-    """Calls the wrapper of an op whose inputs have one type."""
+    """Calls the wrapper of an op whose inputs all have the same type."""
     if depth_radius is not None:
         depth_radius = _radius(depth_radius)
     for value in inputs.values():
@@ -180,7 +184,7 @@ def _call(
             name=name,
         )
     except (tf.errors.InvalidArgumentError, OverflowError, TypeError, ValueError):
-        # TensorFlow's own message would not name the argument, or not its value.
+        # TensorFlow's own message may lack the argument's name or its value.
         _check_types(inputs)
         floats = {"bias": bias, "alpha": alpha, "beta": beta}
         _check_floats({k: v for k, v in floats.items() if v is not None})
@@ -188,7 +192,7 @@ def _call(
 
 
 def _radius(value: Any) -> int:
-    """The integer. TensorFlow would cut off a fraction, or bits above the 64th."""
+    """The integer. TensorFlow would drop a fraction, or bits above the 64th."""
     try:
         radius = operator.index(value)
     except TypeError:
@@ -199,18 +203,18 @@ def _radius(value: Any) -> int:
         radius = int(value)
     if not -(2**63) <= radius < 2**63:
         raise ValueError(
-            f"depth_radius must be an integer of 64 bits, but is {reprlib.repr(value)}"
+            f"depth_radius must fit into 64 bits, but is {reprlib.repr(value)}"
         )
     return radius
 
 
 def _check_floats(attributes: dict[str, Any]) -> None:
-    """Raises for what is no number, and for finite ones that float32 has not."""
+    """Raises if a value is not a number, or is finite but too large for float32."""
     for name, value in attributes.items():
         if not isinstance(value, numbers.Real):
             raise TypeError(f"{name} must be a number, but is {reprlib.repr(value)}")
         try:
-            struct.pack("<f", float(value))  # "f" gives infinity instead.
+            struct.pack("<f", float(value))  # Native "f" gives infinity instead.
         except OverflowError:
             raise ValueError(
                 f"{name} must fit into a float32, but is {reprlib.repr(value)}"
@@ -218,7 +222,7 @@ def _check_floats(attributes: dict[str, Any]) -> None:
 
 
 def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Makes tensors of one type, as far as types are not fixed."""
+    """Converts to tensors, of one type where the values leave it open."""
     hint = _hint(inputs.values())
     converted = {}
     for name, value in inputs.items():
@@ -232,15 +236,15 @@ def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             reason = textwrap.shorten(str(error), 200, placeholder="...")
             raise TypeError(
-                f"{name}, of type {type(value).__name__}, cannot be made a tensor: "
-                f"{reason}"
+                f"{name}, of type {type(value).__name__}, cannot be converted to a "
+                f"tensor: {reason}"
             ) from None
     return converted
 
 
 def _hint(values: Iterable[Any]) -> tf.DType:
-    """The type for what is no tensor: that of the first value that is one, or else
-    of the first array, or else float32."""
+    """The type for values that are not tensors: that of the first tensor, else that
+    of the first array, else float32."""
     tensors, others = [], []
     for value in values:
         dtype = _dtype(value)
@@ -251,7 +255,7 @@ def _hint(values: Iterable[Any]) -> tf.DType:
 
 
 def _dtype(value: Any) -> tf.DType | None:
-    """The type of what has one that TensorFlow knows."""
+    """The value's type, if it has one that TensorFlow knows."""
     try:
         return tf.as_dtype(value.dtype).base_dtype
     except (AttributeError, TypeError):
@@ -259,7 +263,7 @@ def _dtype(value: Any) -> tf.DType | None:
 
 
 def _check_types(inputs: dict[str, tf.Tensor]) -> None:
-    """Raises TypeError, with the name of the argument, for a wrong type."""
+    """Raises a TypeError that names the argument, for a wrong type."""
     first_name, first = next(iter(inputs.items()))
     for name, value in inputs.items():
         if value.dtype not in _TYPES:

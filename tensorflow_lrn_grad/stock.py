@@ -1,8 +1,8 @@
-"""TensorFlow's own LRN and LRNGrad on our kernels: `accelerate`.
+"""Runs TensorFlow's own LRN and LRNGrad on our kernels: `accelerate`.
 
-Importing the package does this too where the environment variable
-TFLRN_ACCELERATE=1 is set; the library itself sees to the kernels then. Of other
-values than 0, 1 and nothing it warns.
+Importing the package does this too if the environment variable TFLRN_ACCELERATE is
+1; the library itself then registers the kernels. Any value other than 0, 1 or empty
+gives a warning.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tensorflow_lrn_grad.gradients import lrn_grad_gradient
 
 _WHY_NOT = (
     "TensorFlow's LRN is not accelerated: tensorflow_lrn_grad has no kernels for the "
-    "GPUs of this machine ({}), and those for the CPU would pull LRN off them. Build "
-    "it with CUDA for these GPUs, or hide them by CUDA_VISIBLE_DEVICES, or all by "
-    "tf.config.set_visible_devices([], 'GPU')."
+    "GPUs of this machine ({}), and its CPU kernels would pull LRN off them. Build it "
+    "with CUDA for these GPUs, or hide them with CUDA_VISIBLE_DEVICES, or all GPUs "
+    "with tf.config.set_visible_devices([], 'GPU')."
 )
 
 _lock = threading.Lock()
@@ -31,32 +31,32 @@ _has_gradient = False
 
 
 def accelerate() -> bool:
-    """Makes TensorFlow's own LRN and LRNGrad run on our kernels, in this process.
+    """Makes TensorFlow's own LRN and LRNGrad run on our kernels in this process.
 
-    From then on every `tf.nn.lrn`, `tf.raw_ops.LRN` and `tf.raw_ops.LRNGrad` does,
-    eager, in functions, in loaded SavedModels and in frozen graphs, on the CPU and,
-    where the library has kernels for them, on GPUs. It also takes bfloat16 on the
-    CPU, and gives LRNGrad a gradient, so that second derivatives work through models
-    that use the stock op. A gradient that the program has registered for LRNGrad
-    before stays; after this it can register none. What was called before runs on
-    our kernels from its next call on, except what a `tf.compat.v1.Session` has run
-    and what XLA has compiled.
+    From then on this holds for every `tf.nn.lrn`, `tf.raw_ops.LRN` and
+    `tf.raw_ops.LRNGrad`: eager, in functions, in loaded SavedModels and in frozen
+    graphs, on the CPU and, where the library has kernels for them, on GPUs. The ops
+    also take bfloat16 on the CPU, and LRNGrad has a gradient, so that second
+    derivatives work through models that use the stock op. A gradient that the
+    program registered for LRNGrad earlier stays; afterwards it cannot register one.
+    Ops and functions called earlier run on our kernels from their next call on,
+    except those that a `tf.compat.v1.Session` has run or XLA has compiled.
 
-    Where the library has XLA kernels, `jit_compile=True` on the CPU takes them, too.
-    That mends half and bfloat16, for which TensorFlow's own lowering fails: a Keras
-    model with `tf.nn.lrn` and a mixed-precision policy trains, compiled by XLA.
+    If the library has XLA kernels, `jit_compile=True` on the CPU uses them, too.
+    This fixes half and bfloat16, for which TensorFlow's own lowering fails: a Keras
+    model with `tf.nn.lrn` and a mixed-precision policy trains when compiled by XLA.
 
-    It can be called again, and from any thread. There is no way back. An op that
-    other threads call for the first time while this runs may keep TensorFlow's
+    This can be called again, and from any thread; it cannot be undone. An op that
+    another thread calls for the first time while this runs may keep TensorFlow's
     kernel until this is called again.
 
-    Where TensorFlow sees GPUs, and the library has no kernels for all that CUDA
-    sees, since it was built without CUDA, for other GPUs, or for a newer driver, it
-    does nothing but warn, once: ops are placed on the device with the kernel of
-    highest priority, so that ours would pull LRN from the GPU to the CPU.
+    If TensorFlow sees GPUs, and the library lacks kernels for some GPU that CUDA sees
+    (because it was built without CUDA, for other GPUs, or for a newer driver), this
+    only warns, once. TensorFlow places an op on the device whose kernel has the
+    highest priority, so ours would pull LRN from the GPU to the CPU.
 
     Returns:
-      Whether the stock ops run on our kernels now: `is_accelerated()`.
+      Whether the stock ops now run on our kernels: `is_accelerated()`.
     """
     global _warned
     with _lock:
@@ -86,13 +86,12 @@ def gpu_error() -> str:
 def _complete() -> None:
     """Does what remains once the kernels are registered."""
     global _has_gradient
-    # Ops and functions that ran before would go on using the kernels that they had;
-    # so might one that another thread made while the kernels were registered, hence
-    # each time.
+    # Ops and functions that ran before would keep their kernels. So might one that
+    # another thread created while ours were being registered: hence in every call.
     context.context().clear_kernel_cache()
     if _has_gradient:
         return
-    # TensorFlow has none for it, and refuses a second one: the program may have one.
+    # TensorFlow registers none, but the program may have, and a second is refused.
     try:
         ops.gradient_registry.lookup("LRNGrad")
     except LookupError:
@@ -101,7 +100,7 @@ def _complete() -> None:
 
 
 _wish = os.environ.get("TFLRN_ACCELERATE", "")
-# Not accelerate(): where the library has declined, it has warned by itself.
+# Not accelerate(): if the library declined, it has already warned.
 if _wish == "1" and is_accelerated():
     _complete()
 elif _wish not in ("", "0", "1"):

@@ -70,7 +70,7 @@ def test_nothing_to_do_is_refused(child: Callable, name: str, option: str) -> No
         "0",
     )
     assert result.returncode == 2
-    assert f"{option} is 1 or more" in result.stderr
+    assert f"{option} must be 1 or more" in result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -154,12 +154,12 @@ def _build_tools(
     ("variables", "words"),
     [
         ({"PATH": "/nonexistent", "CXX": ""}, "no C++ compiler found"),
-        ({"CXX": "/nonexistent/g++ -v"}, "no /nonexistent/g++ here, which CXX names"),
-        ({"CXX": "/nonexistent/distcc g++"}, "no /nonexistent/distcc here, which CXX"),
-        ({"MAX_JOBS": "0"}, "MAX_JOBS is a whole number above 0, not '0'"),
-        ({"MAX_JOBS": "-1"}, "MAX_JOBS is a whole number above 0, not '-1'"),
-        ({"MAX_JOBS": "two"}, "MAX_JOBS is a whole number above 0, not 'two'"),
-        ({"TFLRN_CUDA": "yes"}, "TFLRN_CUDA is 0 or 1, not 'yes'"),
+        ({"CXX": "/nonexistent/g++ -v"}, "CXX: there is no /nonexistent/g++ here"),
+        ({"CXX": "/nonexistent/distcc g++"}, "CXX: there is no /nonexistent/distcc"),
+        ({"MAX_JOBS": "0"}, "MAX_JOBS must be a whole number above 0, not '0'"),
+        ({"MAX_JOBS": "-1"}, "MAX_JOBS must be a whole number above 0, not '-1'"),
+        ({"MAX_JOBS": "two"}, "MAX_JOBS must be a whole number above 0, not 'two'"),
+        ({"TFLRN_CUDA": "yes"}, "TFLRN_CUDA must be 0 or 1, not 'yes'"),
         (
             {"TFLRN_CUDA": "1", "NVCC": "/nonexistent/nvcc", "CXX": sys.executable},
             "TFLRN_CUDA=1, but ",
@@ -244,7 +244,7 @@ def test_nvcc_gets_the_compiler_and_its_options(ccache: str) -> None:
 def test_a_launcher_needs_a_compiler(ccache: str) -> None:
     code = "from build_tools.compile_library import find_compiler as f; f()"
     run = _build_tools(code, CXX=ccache)
-    expected = f"error: there is no compiler after {ccache}, which CXX names\n"
+    expected = f"error: CXX: there is no compiler after {ccache}\n"
     assert run.stderr == expected
 
 
@@ -270,7 +270,7 @@ def test_without_nvcc_gpu_kernels_are_left_out() -> None:
 def test_an_nvcc_that_does_not_work_is_as_none(nvcc_that_fails: str) -> None:
     run = _build_tools(FIND_CUDA, TFLRN_CUDA="", NVCC=nvcc_that_fails)
     assert run.stdout.startswith("None GPU kernels are left out, since "), run.stderr
-    assert "compiles nothing: error: g++ is too new" in run.stdout
+    assert "cannot compile a kernel: error: g++ is too new" in run.stdout
     run = _build_tools(FIND_CUDA, TFLRN_CUDA="1", NVCC=nvcc_that_fails)
     assert run.returncode == 1
     assert run.stderr.startswith("error: TFLRN_CUDA=1, but ")
@@ -398,7 +398,7 @@ def test_a_build_asks_for_tensorflow_only_where_there_is_none(there: bool) -> No
     assert run.stdout == f"{wanted} {wanted}\n", run.stderr
     # Anything else that is missing is reported before TensorFlow is downloaded.
     run = _build_tools(code, TFLRN_CUDA="0", CXX="/nonexistent/g++")
-    assert run.stderr.startswith("error: there is no /nonexistent/g++ here")
+    assert run.stderr.startswith("error: CXX: there is no /nonexistent/g++ here")
 
 
 def test_what_pip_hides_is_found(tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_source_folder_may_be_read_only(project: Project) -> None:
     assert "tensorflow_lrn_grad/_lrn_ops.so" in zipfile.ZipFile(wheel).namelist()
     # It fails early, not after minutes of compiling.
     printed = project.run("build_editable", before=BY_THE_RULES)
-    assert "which cannot be written: leave out --editable (-e)" in printed
+    assert "which is not writable: leave out --editable (-e)" in printed
     assert "linked" not in printed
 
 

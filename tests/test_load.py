@@ -135,7 +135,7 @@ def test_tensorflow_of_another_minor(world: World) -> None:
         "python -m pip install --force-reinstall --no-deps --no-cache-dir ." in message
     )
     # This is the cause if pip was given the name of a source distribution.
-    assert "pip may take the wheel that it built before" in message
+    assert "pip may reuse a wheel that it built" in message
 
 
 def test_tensorflow_of_no_number_is_another(world: World) -> None:
@@ -243,7 +243,7 @@ def test_installed_library_of_another_version(world: World) -> None:
     installed = world.add_installed("2.21.0", version="0.0.9")
     message = world.import_error()
     assert f"is version {tlg.__version__}" in message
-    assert f"{installed}, the library that is installed, is version 0.0.9" in message
+    assert f"the installed library, {installed}, is version 0.0.9" in message
     assert "python -m pip install ." in message
 
 
@@ -262,7 +262,7 @@ if {replaced}:
 """
     message = world.import_error(before)
     assert f"cannot load {library}" in message
-    assert f"has loaded {other}" in message
+    assert f"has already loaded {other}" in message
     assert "start a new process" in message
 
 

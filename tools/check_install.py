@@ -126,7 +126,7 @@ def main() -> None:
         check(
             "a missing compiler is one sentence",
             lambda: install(builder, ".", CXX="/nonexistent/g++"),
-            "there is no /nonexistent/g++ here, which CXX names",
+            "error: CXX: there is no /nonexistent/g++ here",
         )
         check(
             "so is a missing TensorFlow without isolation",
@@ -159,7 +159,7 @@ def main() -> None:
         check(
             "source that is not built says so",
             lambda: use(builder, source),
-            "type `python -m pip install '.'`",
+            "run `python -m pip install '.'`",
         )
         check(
             "pip install -e works",

@@ -1,7 +1,7 @@
 """Prints, as JSON, what the Bazel build takes from TensorFlow and the pip build.
 
-The repository rule in local_config.bzl runs this in the Python on the PATH. Flags
-are quoted for a shell, as the attributes of Bazel's rules want them.
+The repository rule in local_config.bzl runs this with the Python on the PATH. Flags
+are quoted for a shell, as the attributes of Bazel's rules require.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
             folder.replace(include, "include")
             for folder in (include, *tensorflow["xla_includes"])
         ],
-        # Paths in messages of TensorFlow's headers, as the pip build has them.
+        # The prefix map: messages of TensorFlow's headers name the pip build's paths.
         "copts": quoted(
             [
                 *flags["cxx"],

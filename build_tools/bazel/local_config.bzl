@@ -4,11 +4,11 @@
     :tensorflow_headers
     :build_record.json   what the library is built for, as the loader reads it
 
-It is made when Bazel's server starts, since another TensorFlow may have been
-installed by then, and when the environment or what config.py reads changes.
+It is regenerated when Bazel's server starts, because TensorFlow may have changed,
+and when the environment or a file that config.py reads changes.
 """
 
-# Where one of these changes, the first is run again.
+# When one of these changes, the first is run again.
 _SOURCES = [
     "//:build_tools/bazel/config.py",
     "//:build_tools/compile_library.py",
@@ -25,7 +25,7 @@ exports_files(["build_record.json"])
 
 cc_library(
     name = "tensorflow_headers",
-    # A folder as one: listing its 18,000 files costs seconds in every compilation.
+    # The folder as one: listing its 18,000 files costs seconds per compilation.
     hdrs = ["include"],
     includes = CONFIG["includes"],
 )
@@ -38,7 +38,7 @@ def _local_config(context):
     sources = [context.path(Label(source)) for source in _SOURCES]
     run = context.execute([python, "-B", sources[0]])
     if run.return_code:
-        # The sentence comes last; above it, what TensorFlow has to say.
+        # The last line is the error; TensorFlow's own output comes before it.
         fail(run.stderr.strip().split("\n")[-1])
     config = json.decode(run.stdout)
     print("CUDA: " + config["about_cuda"])  # buildifier: disable=print

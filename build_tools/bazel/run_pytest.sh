@@ -1,9 +1,9 @@
 #!/bin/sh
-# run_pytest.sh PYTHON TEST_FILE: runs it beside the library that Bazel built.
+# run_pytest.sh PYTHON TEST_FILE: runs the tests with the library that Bazel built.
 set -eu
 
-# In a copy, since Bazel's folder is made of links into the source folder, where
-# the loader would look for the library.
+# In a copy: Bazel's folder consists of links into the source folder, where the
+# loader would look for the library.
 cp -rL . "$TEST_TMPDIR/copy"
 cd "$TEST_TMPDIR/copy"
 exec "$1" -m pytest --junitxml="$XML_OUTPUT_FILE" \

@@ -1,6 +1,6 @@
 """Stands in for rules_cc in the debian configuration of .bazelrc.
 
-Bazel 4.2.3 has these rules built in, and takes them from here.
+Bazel 4.2.3 has these rules built in; they are loaded from here.
 """
 
 cc_binary = native.cc_binary
