@@ -1,11 +1,11 @@
-"""Tells what changed between two results of benchmarks/run.py.
+"""Shows what changed between two results of benchmarks/run.py.
 
     python benchmarks/compare.py old.json new.json
 
-A time has changed where the middle halves of its samples do not overlap; one sample
-says nothing of that. On a machine that does other things too, look at the last column
-as well: by how much the group's contenders that are not ours changed, which no change
-of ours explains. The training steps of benchmarks/models.py are not compared.
+A time has changed if the interquartile ranges of its samples do not overlap; a single
+sample does not show that. On a machine with other load, look at the last column too: it
+shows by how much the group's contenders that are not ours changed, which no change of
+ours explains. The training steps of benchmarks/models.py are not compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from suite.cases import OURS
 from suite.goals import PASSES
 from suite.results import Record, Results
 
-# Of suite/machine.py, what may explain a difference.
+# The parts of the environment that may explain a difference.
 HARDWARE = ("cpu", "cores", "caches")
 VERSIONS = (
     *("version", "commit", "compiler", "target"),
@@ -37,7 +37,7 @@ class Change:
 
     old: Record
     new: Record
-    others: float | None  # the ratio of the group's others, the median
+    others: float | None  # the median ratio of the group's others
 
     @property
     def ratio(self) -> float:
@@ -45,7 +45,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """ "slower", "faster", or nothing: the spread explains it, or is unknown."""
+        """ "slower", "faster", or "" if the spread explains it or is unknown."""
         old, new = self.old.times, self.new.times
         assert old is not None
         assert new is not None
@@ -59,7 +59,7 @@ class Change:
 
 
 def changes(old: Results, new: Results) -> list[Change]:
-    """Of all cases that both results have times of, in the new one's order."""
+    """The changes of all cases timed in both results, in the order of the new."""
     before = {record.key: record for record in old.records if record.times}
     pairs = [
         (before[record.key], record)
@@ -83,14 +83,14 @@ def _place(record: Record) -> tuple:
 
 
 def differences(old: Results, new: Results) -> Iterator[str]:
-    """Of the machines and the versions, a sentence each."""
+    """The differences of the machines and the versions, a sentence each."""
     for kind, names in (("hardware", HARDWARE), ("version", VERSIONS)):
         for name in names:
             a, b = old.environment.get(name), new.environment.get(name)
             if a != b:
-                yield f"other {kind}: {name} was {a}, is {b}"
+                yield f"different {kind}: {name} was {a}, is {b}"
     if old.quick != new.quick:
-        yield "one of them is of --quick, with other shapes"
+        yield "only one of them is from --quick, which has other shapes"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("old", type=Path, metavar="OLD.json")
     parser.add_argument("new", type=Path, metavar="NEW.json")
-    parser.add_argument("--all", action="store_true", help="also what did not change")
+    parser.add_argument(
+        "--all", action="store_true", help="also show what did not change"
+    )
     options = parser.parse_args(arguments)
     try:
         old, new = Results.read(options.old), Results.read(options.new)

@@ -4,8 +4,8 @@
     python benchmarks/cpu.py                                 # about 3 minutes
     python benchmarks/cpu.py --benchmark_filter='LrnGrad/float/.*/memory/'
 
-Other options are Google Benchmark's. Times are of the thread, which stand still while
-the system lets others use the core. The figures in comments come from:
+Other options are passed to Google Benchmark. Times are the thread's CPU time, which
+stands still while others use the core. The figures in comments come from:
 
     cc/core/power.h        --benchmark_filter='Power|Roots': cycles, largest_ulp
     cc/cpu/blocking.h      --benchmark_filter=/float/avx512/memory_r11: times_memory;
@@ -18,7 +18,7 @@ the system lets others use the core. The figures in comments come from:
                            --set 'kStreamAheadBytes=4 << 10', or, without any
                            prefetching, with CXXFLAGS='-D__builtin_prefetch(...)='
 
---set compiles copies of cc/cpu and cc/core in which a constant has another value.
+--set compiles copies of cc/cpu and cc/core with another value for a constant.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from rich.console import Console
 from rich.progress import track
 from suite import ROOT, native
 
-# Of a run of one benchmark. Enough for two digits, on a machine at rest.
+# For a run of one benchmark: enough for two digits on an idle machine.
 DEFAULTS = ("--benchmark_min_time=0.05", "--benchmark_counters_tabular=true")
-# The benchmarks run here and nowhere else. GCC would choose shorter vectors for
-# some processors.
+# The benchmarks run only on this machine. GCC would choose shorter vectors for some
+# processors.
 HERE = ["-march=native"]
 if platform.machine() == "x86_64":
     HERE.append("-mprefer-vector-width=512")
@@ -73,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def copy_with(settings: Sequence[str], root: Path) -> None:
-    """Copies the sources to `root`, with other values of constants.
+    """Copies the sources to `root`, with other values for constants.
 
-    ValueError where a setting has no value, or a constant is not found, or at more
-    than one place.
+    Raises ValueError if a setting has no value, or a constant is not found exactly
+    once.
     """
     shutil.rmtree(root, ignore_errors=True)
     for folder in native.SOURCES:
@@ -84,7 +84,7 @@ def copy_with(settings: Sequence[str], root: Path) -> None:
     for setting in settings:
         name, _, value = setting.partition("=")
         if not value:
-            raise ValueError(f"--set wants CONSTANT=VALUE, not {setting!r}")
+            raise ValueError(f"--set needs CONSTANT=VALUE, not {setting!r}")
         pattern = re.compile(rf"(\bconstexpr \w+ {re.escape(name)} =)[^;]+;")
         found = [
             path

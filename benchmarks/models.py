@@ -1,9 +1,9 @@
-"""What TFLRN_ACCELERATE=1 does for models that exist: AlexNet and GoogLeNet's stem.
+"""What TFLRN_ACCELERATE=1 does for real models: AlexNet and GoogLeNet's stem.
 
 One process builds each model with TensorFlow's own `tf.nn.lrn` and saves it as a
-SavedModel, training step included. Others load it and train, in turn with and
-without TFLRN_ACCELERATE=1, so that what else the machine does meets both. First the
-logits and the losses are compared; the exit status is 1 where they disagree.
+SavedModel, training step included. Others load it and train, alternately without and
+with TFLRN_ACCELERATE=1, so that other load on the machine affects both. The logits and
+the losses are compared; the exit status is 1 if they disagree.
 
     python benchmarks/models.py --json models.json
 """
@@ -31,15 +31,15 @@ from rich.progress import track
 from rich.table import Table
 
 CLASSES = 1000
-# A logit and a loss pass some ten layers, each of which sums thousands of products
-# in float32; the LRNs round differently in the last bit.
+# Logits and losses pass through some ten layers, each of which sums thousands of
+# products in float32; the LRNs round differently in the last bit.
 TOLERANCE = 1e-4
 
 # The models ---------------------------------------------------------------------
 
 
 class Model(tf.Module):
-    """Layers that make their variables when they are first called, and SGD."""
+    """Layers that create their variables on the first call, and SGD."""
 
     title: str
     size: int
@@ -70,8 +70,8 @@ class Model(tf.Module):
     def train(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """One step with AlexNet's learning rate, momentum and weight decay.
 
-        The rate is for batches of 128. With fewer images it would be too large: the
-        loss grows, and differences of rounding grow a thousandfold in three steps.
+        The rate is for batches of 128, and scaled down for fewer images. Otherwise the
+        loss grows, and rounding differences grow a thousandfold in three steps.
         """
         rate = 0.01 * images.shape[0] / 128
         with tf.GradientTape() as tape:
@@ -98,7 +98,7 @@ class Model(tf.Module):
         return self._random.normal(scale=self.deviation(shape), size=shape)
 
     def deviation(self, shape: tuple[int, ...]) -> float:
-        """As large as keeps the activations' scale through a ReLU."""
+        """Keeps the scale of the activations through a ReLU."""
         return float(np.sqrt(2 / np.prod(shape[:-1])))
 
     def dense(self, x: tf.Tensor, units: int, bias: float = 0) -> tf.Tensor:
@@ -144,13 +144,13 @@ class AlexNet(Model):
         for layer in range(2):
             x = tf.nn.relu(self.dense(x, n(4096), bias=1))
             if training:
-                # The same in each process.
+                # The same dropout in each process.
                 seed = tf.stack([layer, self.count])
                 x = tf.nn.experimental.stateless_dropout(x, 0.5, seed)
         return self.dense(x, CLASSES)
 
     def conv_in_halves(self, x: tf.Tensor, kernel: int, filters: int) -> tf.Tensor:
-        """On two GPUs, each of which sees its half of the channels."""
+        """As on the paper's two GPUs, each of which sees its half of the channels."""
         halves = tf.split(x, 2, axis=-1)
         return tf.concat(
             [self.conv(half, kernel, filters // 2, bias=1) for half in halves], -1
@@ -158,7 +158,7 @@ class AlexNet(Model):
 
 
 class GoogLeNetStem(Model):
-    """Szegedy et al. (2014): what comes before the inception modules."""
+    """Szegedy et al. (2014): the layers before the inception modules."""
 
     title = "GoogLeNet's stem"
     size = 224
@@ -183,7 +183,7 @@ MODELS = {"alexnet": AlexNet, "googlenet": GoogLeNetStem}
 
 
 def save(name: str, folder: str, options: argparse.Namespace) -> None:
-    """Saves the model for batches of a fixed size. Nothing of ours is loaded here."""
+    """Saves the model for a fixed batch size. None of our code is loaded here."""
     model = MODELS[name](options.width)
     images = tf.TensorSpec([options.batch, model.size, model.size, 3])
     labels = tf.TensorSpec([options.batch], tf.int32)
@@ -201,7 +201,7 @@ def save(name: str, folder: str, options: argparse.Namespace) -> None:
 
 
 def measure(folder: str, steps: int) -> dict[str, Any]:
-    """The logits, and the time and the loss of each step, the first one apart."""
+    """The logits, the losses of all steps, and the times of all but the first."""
     # TFLRN_ACCELERATE decides what this import does.
     import tensorflow_lrn_grad as tlg
 
@@ -233,7 +233,7 @@ def measure(folder: str, steps: int) -> dict[str, Any]:
 
 
 def in_process(*arguments: object, accelerate: bool) -> str:
-    """This script's output, with other arguments, in a process of its own."""
+    """The output of this script, run with other arguments in a new process."""
     result = subprocess.run(
         [sys.executable, __file__, *map(str, arguments)],
         env={**os.environ, "TFLRN_ACCELERATE": str(int(accelerate))},
@@ -314,7 +314,7 @@ def show(results: list[dict[str, Any]]) -> None:
     table.add_column("batch", justify="right")
     table.add_column("TensorFlow's", justify="right")
     table.add_column("accelerated", justify="right")
-    table.add_column("times", justify="right")
+    table.add_column("speedup", justify="right")
     table.add_column("difference\nof logits", justify="right")
     table.add_column("difference\nof losses", justify="right")
     for result in results:
@@ -337,14 +337,14 @@ def show(results: list[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--batch", type=int, default=16, help="default: 16")
-    parser.add_argument("--steps", type=int, default=5, help="a process; default: 5")
+    parser.add_argument("--steps", type=int, default=5, help="per process; default: 5")
     parser.add_argument(
         "--rounds", type=int, default=3, help="processes of each kind; default: 3"
     )
     parser.add_argument(
-        "--width", type=float, default=1, help="factor of all widths; default: 1"
+        "--width", type=float, default=1, help="factor for all widths; default: 1"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results there too")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to FILE")
     parser.add_argument("--save", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -358,7 +358,7 @@ def main() -> int:
     results = [compare(name, options) for name in MODELS]
     show(results)
     if options.json:
-        # Not above: what builds the models is to have nothing of ours in it.
+        # Not at the top: the process that builds the models must load none of our code.
         from suite.machine import environment
 
         report = {"environment": environment(), "models": results}

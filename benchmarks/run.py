@@ -2,18 +2,17 @@
 
     pip install '.[tensorflow,bench]'
     python benchmarks/run.py              # all: about 5 minutes on two cores
-    python benchmarks/run.py --quick      # small shapes, few rounds: under a minute,
-                                          # without the training steps
+    python benchmarks/run.py --quick      # small shapes, few rounds, no training steps:
+                                          # under a minute
     python benchmarks/run.py --only layers --only types
 
-PyTorch (pip install torch) and oneDNN (apt install libdnnl-dev) take part where they
-are installed. The results of a group are compared with the formula in float64 before
-it is timed; where one of ours is wrong or fails, the run ends with exit status 1, and
-writes nothing. At the end it prints which goals are met, and writes the results as
-JSON.
+PyTorch (pip install torch) and oneDNN (apt install libdnnl-dev) take part if they are
+installed. Before a group is timed, its results are compared with the formula in wider
+arithmetic. If one of ours is wrong or fails, the run exits with status 1 and writes
+nothing. At the end it prints which goals are met and writes the results as JSON.
 
---publish also writes the tables and the plots that README.md and docs/ show; with
---show benchmarks/results/cpu.json, without measuring again.
+--publish also writes the tables and plots of README.md and docs/. With
+--show benchmarks/results/cpu.json, it does so without measuring.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             results = measure(options.only, options.quick)
         except WrongResultError as error:
-            print(f"error: wrong or failed, nothing to time: {error}", file=sys.stderr)
+            print(f"error: wrong result or failure: {error}", file=sys.stderr)
             return 1
         results.write(options.output)
-    # As it is written there: a rounded figure must not miss a goal on the screen
-    # that it meets in the file.
+    # Read back, since the file rounds: the screen and the file must agree on the goals
+    # that are met.
     try:
         results = Results.read(options.show or options.output)
     except (OSError, ValueError) as error:
@@ -90,7 +89,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only",
         action="append",
         choices=[*SECTIONS, MODELS],
-        help="measure this section; may be given several times",
+        help="measure only this section; repeatable",
     )
     parser.add_argument(
         "--output",
@@ -103,28 +102,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--show",
         type=Path,
         metavar="FILE.json",
-        help="measure nothing, and show these results",
+        help="show these results instead of measuring",
     )
     parser.add_argument(
         "--publish",
         action="store_true",
-        help="write README.md's and docs' tables and plots",
+        help="write the tables and plots of README.md and docs",
     )
     options = parser.parse_args(arguments)
     if options.publish and (options.quick or options.only):
-        parser.error("--publish wants all results: not with --quick or --only")
+        parser.error("--publish needs all results: drop --quick and --only")
     file = options.show or options.output or PUBLISHED
     if options.publish and file.resolve() != PUBLISHED:
-        parser.error(f"--publish wants the results in {PUBLISHED.relative_to(ROOT)}")
+        parser.error(f"--publish needs the results in {PUBLISHED.relative_to(ROOT)}")
     if options.publish and importlib.util.find_spec("matplotlib") is None:
-        parser.error("--publish draws with matplotlib: pip install '.[bench]'")
+        parser.error("--publish needs matplotlib: pip install '.[bench]'")
     options.only = options.only or [*SECTIONS, *([] if options.quick else [MODELS])]
     options.output = options.output or (PUBLISHED if options.publish else UNPUBLISHED)
     return options
 
 
 def measure(sections: Sequence[str], quick: bool) -> Results:
-    """Each group in the process that has its number of threads."""
+    """Measures each group in the process with its number of threads."""
     everything = len(os.sched_getaffinity(0))
     wanted = groups(
         [section for section in sections if section != MODELS],
@@ -175,15 +174,15 @@ def _progress() -> Progress:
 
 
 def show(results: Results) -> None:
-    """The tables, on the screen."""
+    """Prints the tables."""
     screen = Console(highlight=False)
     if not screen.is_terminal:
         screen.width = 120
     screen.print(f"[bold]Measured on[/] {report.environment_line(results)}")
     if results.quick:
         screen.print(
-            "[yellow]Of small shapes in few rounds: no figures to quote, and none that "
-            "the goals are about."
+            "[yellow]Measured with small shapes and few rounds: do not quote these "
+            "figures, nor apply the goals to them."
         )
     *others, goals = reversed(report.tables(results))
     for table in (*reversed(others), goals):

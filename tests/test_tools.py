@@ -328,7 +328,7 @@ def test_a_gpu_step_that_was_asked_for_is_not_left_out(
 ) -> None:
     monkeypatch.setattr(machine.script, "find_program", lambda name, *folders: None)
     assert machine.check("check", "profile") == 1
-    assert machine.results()["profile"] == "left out: there is no ncu here"
+    assert machine.results()["profile"] == "left out: ncu was not found"
     assert machine.results()["check"] == "ok"
 
 

@@ -1,28 +1,26 @@
 #!/usr/bin/env python3
-"""Builds, checks and times the GPU kernels, with neither TensorFlow nor GoogleTest.
+"""Builds, checks and times the GPU kernels, without TensorFlow or GoogleTest.
 
     tools/check_gpu.py [STEP ...] [--output FOLDER] [--seconds N] [--case WORD ...]
 
 emulate    the checks on the host, under the address and undefined-behaviour
-           sanitizers; needs g++, and neither nvcc nor a GPU
-build      what all others need, and taken before them
-check      the checks on the GPU (tests/cc/check_kernels.cc), each in a process of its
-           own
-time       times and bandwidths, beside cuDNN's (benchmarks/gpu/time_kernels.cc)
+           sanitizers; needs g++, but neither nvcc nor a GPU
+build      the programs that the steps below need; always done before them
+check      the checks on the GPU (tests/cc/check_kernels.cc), each in its own process
+time       times and bandwidths, also of cuDNN (benchmarks/gpu/time_kernels.cc)
 sanitize   some checks under compute-sanitizer's memcheck, racecheck, initcheck and
            synccheck
 jax        the XLA handlers, called from JAX (tests/jax_handlers.py)
-profile    the kernels of one layer under Nsight Compute, where that is
+profile    the kernels of one layer under Nsight Compute, if that is installed
 
-Without a step: all but emulate. Whatever becomes of one, the next is taken; but for
-emulate, all is over after N seconds (540). FOLDER has logs.txt, the times as
-time_kernels.json, and summary.txt, which is written again after each step. With --case,
-only such cases are timed as have all the words in their names, which are like
-"AlexNet 1, LRN, half". Where there is no GPU, everything is compiled, and linked, for
-sm_90.
+The default is all but emulate. A step that fails does not stop the next. All but
+emulate end within N seconds (540) together. FOLDER gets logs.txt, the times as
+time_kernels.json, and summary.txt, which is rewritten after each step. --case limits
+the timing to cases whose names contain all the words; a name is like "AlexNet 1, LRN,
+half". Without a GPU, everything is compiled and linked for sm_90.
 
-Exit status: 0 if all is well, 1 if not, or if a named step could not be taken, 3 where
-there is no GPU to run on.
+Exit status: 0 if all is well; 1 if not, or if a named step was left out; 3 if there is
+no GPU to run on.
 """
 
 from __future__ import annotations
@@ -51,29 +49,29 @@ sys.path.insert(0, str(ROOT))
 
 from build_tools import compile_library  # noqa: E402
 
-# A lent machine may be had for ten minutes, and the build is part of them.
+# A borrowed machine may be available for ten minutes, including the build.
 SECONDS = 540
-# Of a step that is not the last: more than it should take, and less than would leave
-# the others nothing. In this order, what says most first.
+# For a step that is not the last: more than it should take, but not so much that the
+# others get nothing. The most informative steps come first.
 LIMITS = {
     "check": 120,  # Seconds on the host, and 20 processes in turns on the GPU.
-    "time": 120,  # 120 cases, and half a second for each.
-    "sanitize": 130,  # racecheck makes all a thousand times slower.
+    "time": 120,  # 120 cases, half a second each.
+    "sanitize": 130,  # racecheck slows everything down a thousandfold.
     "jax": 90,  # 37 programs to compile.
     "profile": 60,  # Six processes.
 }
-# For a killed process; one that waits for the GPU may never end.
+# For killed processes to end; one that waits for the GPU may never do so.
 SECONDS_TO_END = 5
 
 STEPS = ("emulate", "build", *LIMITS)
 NO_GPU = 3
 DEFAULT_ARCH = "90"
-# Where programs are that are not on the PATH.
+# Where programs may be that are not on the PATH.
 DRIVER_FOLDERS = ("/usr/bin", "/usr/local/nvidia/bin")
 TOOL_FOLDERS = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 SANITIZER = "compute-sanitizer"
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
-# Of the checks, those that launch every version with every window.
+# The checks that launch every version with every window.
 SANITIZED = ("repeated runs", "special values", "extreme norms")
 PROFILER = "ncu"
 
@@ -84,10 +82,10 @@ def run_all(
     show: Callable[[str, str], None],
     **options,
 ) -> dict[str, int | None]:
-    """Runs commands at once, and calls show(name, line) with each line as it comes.
+    """Runs commands concurrently, and calls show(name, line) with each output line.
 
-    Their exit statuses; None of one that did not end in time. At the end all are
-    killed, with what they have started.
+    Returns their exit statuses, None for one that did not end in time. At the end all
+    are killed, with the processes that they have started.
     """
     processes: dict[str, subprocess.Popen] = {}
     readers = []
@@ -132,17 +130,17 @@ def run_all(
 
 
 class Session:
-    """What the steps share."""
+    """The state that the steps share."""
 
     def __init__(self, work: Path, output: Path, log: IO[str], steps: list[str]):
         self.work = work
         self.output = output
         self.results = dict.fromkeys(steps, "not reached")
-        self.cases: list[str] = []  # Words in the names of those to be timed.
+        self.cases: list[str] = []  # Words in the names of the cases to time.
         self.cuda: compile_library.Cuda | None = None
         self.arch: str | None = None  # The GPU's, as in 90.
         self.end = math.inf  # Of all steps.
-        self.deadline = math.inf  # Of the one that is taken.
+        self.deadline = math.inf  # Of the current step.
         self._log = log
         self._lock = threading.Lock()
 
@@ -158,9 +156,9 @@ class Session:
         shown: Callable[[str], bool] = lambda line: True,
         **options,
     ) -> list[str]:
-        """Runs commands at once; their lines.
+        """Runs commands concurrently, and returns their output lines.
 
-        SystemExit says which have failed, and what they said last.
+        Raises SystemExit with the failed commands and their last lines.
         """
         start = time.monotonic()
         if start >= self.deadline:
@@ -247,11 +245,11 @@ def arch_by_driver(session: Session) -> str | None:
         "--query-gpu=name,compute_cap,driver_version",
         "--format=csv,noheader",
     ]
-    # Both count GPUs in the same order then.
+    # Makes CUDA number the GPUs as nvidia-smi does.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        # Of none there is no number, and nvidia-smi finds none.
+        # An empty list hides all GPUs, and nvidia-smi finds no GPU -1.
         query.append(f"--id={visible.split(',')[0] or -1}")
     try:
         lines = session.run({"": query})
@@ -262,7 +260,7 @@ def arch_by_driver(session: Session) -> str | None:
 
 
 def arch_by_runtime(session: Session) -> str | None:
-    """The same from check_kernels."""
+    """The same, from check_kernels."""
     try:
         lines = session.run({"": [session.work / "check_kernels", "--list"]})
     except SystemExit:
@@ -301,7 +299,7 @@ def compile_programs(session: Session, arch: str) -> None:
         for program in programs
     }
     wrong = []
-    # A program that does not compile keeps the other from nothing.
+    # One program that does not compile does not stop the other.
     for commands in (compiles, links):
         try:
             session.run(commands)
@@ -325,12 +323,12 @@ def build(session: Session) -> None:
 def check(session: Session) -> None:
     program = session.work / "check_kernels"
     _, *names = session.run({"": [program, "--list"]}, shown=lambda line: "sm_" in line)
-    # One that dies, or never ends, hides none of the others.
+    # In its own process, a check that dies or hangs does not hide others.
     session.run({name: [program, name] for name in names})
 
 
 def time_kernels(session: Session) -> None:
-    # cuDNN may have come with a Python package.
+    # cuDNN may come from a Python package.
     folders = [os.environ.get("LD_LIBRARY_PATH", "")]
     for entry in map(Path, sys.path):
         folders += map(str, entry.glob("nvidia/c*/lib"))
@@ -342,14 +340,14 @@ def time_kernels(session: Session) -> None:
 def sanitize(session: Session) -> str | None:
     tool = find_program(SANITIZER, *toolkit_folders(session))
     if not tool:
-        return f"there is no {SANITIZER} here"
+        return f"{SANITIZER} was not found"
     program = [session.work / "check_kernels", *SANITIZED]
     session.run(
         {
             name: [tool, "--tool", name, "--error-exitcode", "9", *program]
             for name in SANITIZERS
         },
-        # Of what it has found the log has all.
+        # The log has all that it has found.
         shown=lambda line: not line.startswith("====") or "ERROR SUMMARY" in line,
     )
     return None
@@ -363,7 +361,7 @@ def jax(session: Session) -> str | None:
     *_, include = session.run({"": [sys.executable, "-c", print_folder]})
     library = session.work / "cuda_handlers.so"
     command = [*compile_library.find_compiler(), "-shared", *compile_library.FLAGS]
-    # The handlers are what the library is for.
+    # Exports the handlers.
     command += [
         "-fvisibility=default",
         "-DTFLRN_WITH_CUDA=1",
@@ -374,7 +372,7 @@ def jax(session: Session) -> str | None:
     command += [*session.cuda.library_dirs, *compile_library.CUDA_RUNTIME]
     session.run({"": [*command, "-o", library]})
     script = ROOT / "tests/jax_handlers.py"
-    # Python keeps what it prints into a pipe.
+    # -u, since Python buffers its output to a pipe.
     session.run({"": [sys.executable, "-u", script, "cuda", library]})
     return None
 
@@ -383,7 +381,7 @@ def profile(session: Session) -> str | None:
     installed = sorted(Path("/opt/nvidia/nsight-compute").glob("*"))
     tool = find_program(PROFILER, *toolkit_folders(session), *installed)
     if not tool:
-        return f"there is no {PROFILER} here"
+        return f"{PROFILER} was not found"
     if session.end - time.monotonic() < LIMITS["profile"]:
         return "too little time is left"
     command = [tool, "--clock-control", "none", "--kernel-name", "regex:RowsKernel"]
@@ -398,7 +396,7 @@ def profile(session: Session) -> str | None:
     return None
 
 
-# They say why they cannot be taken here; SystemExit says what went wrong.
+# Each returns why it was left out, if so, and raises SystemExit if it fails.
 FUNCTIONS: dict[str, Callable[[Session], str | None]] = {
     "emulate": emulate,
     "build": build,
@@ -431,7 +429,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.steps) - set(STEPS):
         parser.error(f"no such step: {', '.join(sorted(unknown))}")
-    # In the order of STEPS, whatever the order they are named in.
+    # In the order of STEPS, not of the command line.
     wanted = set(arguments.steps or LIMITS)
     if not wanted.isdisjoint(LIMITS):
         wanted.add("build")
@@ -440,7 +438,7 @@ def main(argv: list[str] | None = None) -> int:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         output = arguments.output.resolve() if arguments.output else work
         output.mkdir(parents=True, exist_ok=True)
-        # Line by line, in case that this is killed.
+        # Line-buffered, in case this process is killed.
         log = stack.enter_context(open(output / "logs.txt", "w", 1, "utf-8"))
         session = Session(work, output, log, steps)
         session.cases = arguments.case
@@ -457,6 +455,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # What runs is killed, and the summary printed, then too.
+    # SIGTERM, too, kills what is running and prints the summary.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks every way to install, in fresh virtual environments; takes minutes.
 
-Run it with a Python that has TensorFlow: the environments see that TensorFlow
-through a .pth file, so that none is downloaded again, but nothing that is
-installed into them ends up anywhere else. The files that git has are copied first.
+Run it with a Python that has TensorFlow. The environments see that TensorFlow
+through a .pth file, so that it is not downloaded again, and nothing is installed
+outside of them. The installations use a copy of the files that git tracks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What an installation has to be able to do, and whose TensorFlow it does it with.
+# What an installation must be able to do; it prints with which TensorFlow.
 USE = """
 import tensorflow_lrn_grad as tlg
 import tensorflow as tf
@@ -37,7 +37,7 @@ print("works with TensorFlow", tf.__version__)
 
 
 def copy_source(target: Path, root: Path = ROOT) -> None:
-    """Without what lies beside it: environments, an earlier installation's files."""
+    """Copies what git tracks: no environments, no files of earlier installations."""
     listing = subprocess.run(
         ["git", "ls-files", "-z"], cwd=root, stdout=subprocess.PIPE, check=True
     )
@@ -58,11 +58,11 @@ class Environment:
             (site / "tensorflow.pth").write_text("\n".join(_tensorflow_path()) + "\n")
 
     def run(self, *arguments: object, cwd: Path, **variables: str) -> str:
-        """Runs Python here; what it prints, also where it fails."""
+        """Runs Python here, and returns its output even if it fails."""
         return self._run(*arguments, cwd=cwd, **variables).stdout
 
     def must(self, *arguments: object, cwd: Path, **variables: str) -> str:
-        """Runs Python here; SystemExit where it fails."""
+        """Runs Python here, and returns its output; raises SystemExit if it fails."""
         run = self._run(*arguments, cwd=cwd, **variables)
         if run.returncode != 0:
             raise SystemExit(f"{run.stdout}\nfailed: {' '.join(map(str, arguments))}")
@@ -84,7 +84,7 @@ class Environment:
 
 
 def _tensorflow_path() -> list[str]:
-    """The folders that this Python imports TensorFlow and its like from."""
+    """The folders that this Python imports TensorFlow from."""
     for name, distributions in importlib.metadata.packages_distributions().items():
         if name == "tensorflow":
             first = importlib.metadata.distribution(distributions[0])
@@ -93,7 +93,7 @@ def _tensorflow_path() -> list[str]:
 
 
 def check(sentence: str, run: Callable[[], str], words: str) -> None:
-    """Prints the sentence; SystemExit unless what `run` returns has the words."""
+    """Prints the sentence; raises SystemExit unless run() returns the words."""
     print(f"{sentence} ... ", end="", flush=True)
     printed = run()
     if words not in printed:
@@ -124,7 +124,7 @@ def main() -> None:
             return by.run("-c", USE, cwd=where)
 
         check(
-            "a missing compiler is one sentence",
+            "a missing compiler is reported in one sentence",
             lambda: install(builder, ".", CXX="/nonexistent/g++"),
             "error: CXX: there is no /nonexistent/g++ here",
         )
@@ -150,14 +150,14 @@ def main() -> None:
             "Successfully installed",
         )
         check("and works there", lambda: use(user, elsewhere), "works with")
-        check("and in the folder of the source", lambda: use(user, source), "works")
+        check("and in the source folder", lambda: use(user, source), "works")
         check(
             "without TensorFlow it says what to install",
             lambda: install(bare, wheel) + use(bare, elsewhere),
             "no TensorFlow is installed here: python -m pip install 'tensorflow==",
         )
         check(
-            "source that is not built says so",
+            "the source without a build says so",
             lambda: use(builder, source),
             "run `python -m pip install '.'`",
         )
@@ -166,7 +166,7 @@ def main() -> None:
             lambda: install(user, "-e", ".") + use(user, elsewhere),
             "works with",
         )
-        check("and in the folder of the source", lambda: use(user, source), "works")
+        check("and in the source folder", lambda: use(user, source), "works")
         check(
             "so does a strict one",
             lambda: (

@@ -39,7 +39,7 @@ def remez(function, weight, low, high, degree: int, rounds: int = 12):
         def error(t, c=coefficients):
             return (mp.polyval(c[::-1], t) - function(t)) * weight(t)
 
-        # The largest error between each two sign changes is the next node.
+        # The largest error between two sign changes is the next node.
         steps = 60 * count
         grid = [mid - half * cos(pi * k / steps) for k in range(steps + 1)]
         extrema: list = []

@@ -1,21 +1,20 @@
 #!/usr/bin/env python3
-"""Prints, as Markdown, what each GPU kernel takes of a multiprocessor.
+"""Prints, as Markdown, the resources that each GPU kernel uses.
 
-    tools/kernel_resources.py [ARCH ...]      (80 and 90, if none are named)
+    tools/kernel_resources.py [ARCH ...]      (default: 80 90)
 
-Registers of a thread, stack and spills in bytes, as nvcc's assembler reports them, and,
-where there is cuobjdump (or CUOBJDUMP names one), the machine instructions and the
-widths of the accesses to global memory.
+Registers per thread, and stack and spills in bytes, as nvcc's assembler reports them.
+With cuobjdump, or the program that CUOBJDUMP names, also the machine instructions and
+the widths of the accesses to global memory.
 
     tools/kernel_resources.py --per-element RADIUS [--odd] [ARCH ...]
 
-The machine instructions for each element where the power is plain, packs are whole and
-aligned, and the number of channels is even or, in the tile version, --odd: in a copy of
-the sources, the conditions of these cases are made constants, so that no other code is
-left. It counts for every thread what only some threads do, and loops once. Needs
-cuobjdump.
+The machine instructions per element for a plain power, whole and aligned packs, and an
+even number of channels or, in the tile version, an odd one with --odd. In a copy of the
+sources, the conditions of these cases are made constants, so that no other code is
+left. Work of only some threads counts for all, and a loop counts once. Needs cuobjdump.
 
-Both need nvcc, and no GPU.
+Both need nvcc, but no GPU.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Kernel:
     op: str
     version: str
     type: str
-    packs: int  # Of a thread.
+    packs: int  # Per thread.
     registers: int
     stack: int
     spilled: int
@@ -119,7 +118,7 @@ def add_machine_code(kernels: dict[str, Kernel], disassembly: str) -> None:
                 bits = [m for m in modifiers if m in ("U8", "U16", "64", "128")]
                 widths[f"{what} {bits[0].strip('U') if bits else '32'}"] += 1
         if kernel := kernels.get(name.strip()):
-            # After the last jump comes padding.
+            # NOPs pad the code after the last jump.
             kernel.instructions = len(code) - code.count("NOP")
             kernel.accesses = ", ".join(
                 f"{n} {width}" for width, n in sorted(widths.items())
@@ -183,7 +182,7 @@ def print_per_element(kernels: list[Kernel], radius: int) -> None:
     for k in kernels:
         if k.version in (f"row, {rows_version}", "tile, radius to 8"):
             if k.instructions is None:
-                raise SystemExit("error: there is no cuobjdump here to count with")
+                raise SystemExit("error: cuobjdump was not found")
             per_element = k.instructions / (LANES[k.type] * k.packs)
             counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
     table(

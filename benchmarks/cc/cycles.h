@@ -1,6 +1,6 @@
-// Cycles from seconds: the frequency of the core, measured when it is needed,
-// since a processor changes it with its load. Measured by scalar code: of a
-// processor that slows down for wide vectors, their cycles come out too many.
+// Converts seconds to cycles by the core's frequency, measured when it is
+// needed, since it changes with the load. It is measured with scalar code: on a
+// processor that slows down for wide vectors, their cycles are overestimated.
 #ifndef TFLRN_BENCHMARKS_CC_CYCLES_H_
 #define TFLRN_BENCHMARKS_CC_CYCLES_H_
 
@@ -11,17 +11,16 @@
 
 namespace tflrn {
 
-// The time that this thread has computed for, which goes on while the system
-// lets others use the core.
+// The CPU time of this thread, which stands still while others use the core.
 inline double ThreadSeconds() {
   timespec now;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * now.tv_nsec;
 }
 
-// Times a chain of operations that wait for each other and take a cycle each:
-// xorshift, whose shifts and exclusive ors do on x86-64. (AArch64 can do both
-// in one instruction: there a cycle here may be two.)
+// Times a chain of dependent operations of one cycle each: the shifts and
+// exclusive ors of xorshift, on x86-64. (AArch64 can do both in one
+// instruction: the result may be twice the frequency.)
 inline double CyclesPerSecond() {
   constexpr int kSteps = 100000;
   constexpr int kCyclesPerStep = 6;

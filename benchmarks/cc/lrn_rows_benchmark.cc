@@ -1,8 +1,8 @@
-// The functions of cc/cpu by themselves, on one core: every op, type and target
-// that this processor runs, in turns with a loop that moves the same bytes.
+// Times the functions of cc/cpu alone, on one core: every op, type and target
+// that this processor supports, in turns with a loop that moves the same bytes.
 //
 // Counters:
-//   cycles        for an element
+//   cycles        per element
 //   times_memory  the time as a multiple of the loop's
 #include <array>
 #include <cstdint>
@@ -33,8 +33,8 @@ struct Shape {
   LrnParams params;
 };
 
-// AlexNet's first layer, which does not fit into any cache; and 6,144 elements,
-// which stay in the second-level cache, so that the arithmetic is what counts.
+// AlexNet's first layer, which fits into no cache, and 6,144 elements, which
+// stay in the second-level cache, so that arithmetic dominates.
 constexpr LrnParams kAlexNet = {2, 2.0f, 1e-4f, 0.75f};
 constexpr int64_t kMemoryElements = 32 * 55 * 55 * 96;
 constexpr int64_t kCachedElements = 6144;
@@ -76,7 +76,7 @@ struct FreeLines {
   }
 };
 
-// Normal numbers, the same over and over, but not twice in one row.
+// Normally distributed numbers, repeated with a period longer than a row.
 template <class T>
 std::unique_ptr<T, FreeLines> MakeTensor(unsigned seed) {
   constexpr int64_t kPeriod = 99991;
@@ -116,7 +116,7 @@ void Run(benchmark::State& state, const Target* target, const Shape& shape) {
 
   SetActiveTarget(*target);
   const double cycles_per_second = CyclesPerSecond();
-  // So often that the clock's own time does not count.
+  // Often enough that the time of reading the clock does not matter.
   const int64_t repeats = kMemoryElements / (100 * elements) + 1;
   double op_seconds = 0, loop_seconds = 0;
   for (auto _ : state) {
@@ -172,7 +172,7 @@ const bool registered = [] {
 }  // namespace
 }  // namespace tflrn::cpu
 
-// As BENCHMARK_MAIN, but a filter that matches nothing is an error.
+// Like BENCHMARK_MAIN, but a filter that matches nothing is an error.
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -1,4 +1,4 @@
-// The loop of move_bytes.h for Python's ctypes, on all threads of OpenMP.
+// The loop of move_bytes.h for Python's ctypes, on all OpenMP threads.
 #include <cstdint>
 
 #include "benchmarks/cc/move_bytes.h"
@@ -18,7 +18,7 @@ void Move(const char* const* in, char* const* out, int64_t lines) {
 }  // namespace
 
 // Moves `lines` lines of 64 bytes of each array. Returns 0, or 1 if there is no
-// loop for so many arrays.
+// loop for these numbers of arrays.
 extern "C" int tflrn_move(int reads, int writes, const char* const* in,
                           char* const* out, int64_t lines) {
   if (reads == 1 && writes == 1) {

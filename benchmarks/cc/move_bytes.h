@@ -1,7 +1,7 @@
-// A loop that reads some arrays and writes others, and does nothing else: about
-// the least that an op that moves these bytes takes, if the arrays come from
-// memory. It leaves the prefetching to the processor; an op that does its own
-// can be somewhat faster.
+// A loop that reads some arrays, writes others, and does nothing else. It takes
+// about the least time possible for an op that moves these bytes, if the arrays
+// come from memory. It leaves prefetching to the processor; an op that does its
+// own can be somewhat faster.
 #ifndef TFLRN_BENCHMARKS_CC_MOVE_BYTES_H_
 #define TFLRN_BENCHMARKS_CC_MOVE_BYTES_H_
 
@@ -10,7 +10,7 @@
 
 namespace tflrn {
 
-// A cache line, at a time. The compiler makes it as many vectors as it needs.
+// A cache line, which the compiler splits into as many vectors as it needs.
 typedef uint64_t Line __attribute__((vector_size(64)));
 
 // Writes the lines [begin, end) of each output: out_w = sum_r in_r + w.

@@ -1,5 +1,5 @@
-// oneDNN's LRN, forward and backward, of a channels-last tensor, for Python's
-// ctypes. For versions 2 and 3, which differ in how a primitive is described.
+// oneDNN's LRN, forward and backward, on a channels-last tensor, for Python's
+// ctypes. Works with versions 2 and 3, which describe primitives differently.
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -55,10 +55,9 @@ extern "C" int tflrn_onednn_version() {
   return v->major * 10000 + v->minor * 100 + v->patch;
 }
 
-// A layer for tensors [batch, height, width, channels]; null, and words in
-// `error`, if oneDNN has none. type: 0 float, 1 half, 2 bfloat16. For a
-// backward layer, x is what the forward pass is computed of, whose workspace it
-// needs.
+// A layer for tensors [batch, height, width, channels]; null, with a message in
+// `error`, if oneDNN has none. type: 0 float, 1 half, 2 bfloat16. A backward
+// layer needs the workspace of a forward pass, which is computed here from x.
 extern "C" void* tflrn_onednn_layer(int backward, int type,
                                     const int64_t* shape, int64_t radius,
                                     float bias, float alpha, float beta,
@@ -95,7 +94,7 @@ extern "C" void* tflrn_onednn_layer(int backward, int type,
   }
 }
 
-// y of x, or dx of dy and x. Returns 0, or 1 if that failed.
+// Computes y from x, or dx from dy and x. Returns 0, or 1 if that failed.
 extern "C" int tflrn_onednn_run(void* handle, void* dy, void* x, void* out) {
   Layer& layer = *static_cast<Layer*>(handle);
   try {

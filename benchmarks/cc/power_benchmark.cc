@@ -1,11 +1,11 @@
-// cc/core/power.h beside square roots and a division, for the instruction set
-// of this processor. Compiled with -march=native, as the only one that uses
-// vectors of the row kernels.
+// Compares cc/core/power.h with square roots and a division, for the
+// instruction set of this processor: it includes the vectors of the row
+// kernels, compiled with -march=native.
 //
 // Counters:
-//   cycles       for a vector
-//   largest_ulp  the largest error in units of the last place, for the norms of
-//                tests/cc/power_test.cc
+//   cycles       per vector
+//   largest_ulp  the largest error in units in the last place, for the norms of
+//                tests/cc/power_error.h
 #if defined(__AVX512F__)
 #define TFLRN_VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -16,7 +16,7 @@
 #define TFLRN_TARGET kNativeTarget
 #define TFLRN_TARGET_NAME "native"
 #include "cc/cpu/lrn_rows-inl.h"
-// Its vectors, and nothing else of it.
+// For its vectors alone.
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -30,7 +30,7 @@
 namespace tflrn::cpu {
 namespace {
 
-constexpr int kCount = 1024;  // A part of the first-level cache.
+constexpr int kCount = 1024;  // Fits into the first-level cache.
 
 template <class Scalar>
 struct Arrays {
@@ -67,8 +67,8 @@ void Power(benchmark::State& state, float beta) {
   state.counters["largest_ulp"] = LargestPowerError<Vec<Scalar>, kPath>(beta);
 }
 
-// norm^-0.75 = 1 / (sqrt(norm) sqrt(sqrt(norm))), which the compiler makes
-// vectors of.
+// norm^-0.75 = 1 / (sqrt(norm) sqrt(sqrt(norm))), which the compiler
+// vectorizes.
 template <class Scalar>
 void RootsAndDivision(benchmark::State& state) {
   Measure<Scalar>(state, [](const Scalar* norms, Scalar* powers) {

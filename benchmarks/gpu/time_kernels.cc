@@ -1,18 +1,19 @@
-// Times the GPU kernels, and cuDNN's where it is found, against a copy from
-// device to device in the same run. tools/check_gpu.py compiles and starts it.
+// Times the GPU kernels, and cuDNN's if it is found, against a device-to-device
+// copy in the same run. tools/check_gpu.py compiles and starts it.
 //
-//     time_kernels FILE [WORDS...]    prints a table, and writes FILE (JSON);
-//                                     of the cases that have all the words in
-//                                     their names, as in "AlexNet 1, LRN, half"
+//     time_kernels FILE [WORDS...]
 //
-// Each time is the median of several, each the mean of enough launches, taken
-// by events. A case has as many sets of tensors, used in turn, as leave the L2
-// cache behind. Our results are compared with the formulas before they are
-// timed; cuDNN's, which is timed for float alone, are not. The copy is timed
-// before and after all else: the table has shares of the first rate, the file
-// of the larger one.
+// prints a table and writes FILE (JSON), for the cases whose names have all the
+// words; a name is like "AlexNet 1, LRN, half".
 //
-// Exit status: 0, or 1 where a result is wrong, or 3 where there is no GPU.
+// Each time is the median of several means over many launches, measured with
+// events. A case uses enough sets of tensors, in turn, to exceed the L2 cache.
+// Our results are compared with the formulas before they are timed; cuDNN,
+// timed for float alone, is not checked. The copy is timed before and after
+// everything else: the table has shares of the first rate, the file of the
+// larger one.
+//
+// Exit status: 0; 1 if a result is wrong; 3 if there is no GPU.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
@@ -65,12 +66,12 @@ class Timer {
     cudaEventDestroy(end_);
   }
 
-  // Seconds of one call of run(i), i = 0, 1, 2...
+  // Seconds per call of run(i), i = 0, 1, 2...
   template <class Function>
   double Seconds(const Function& run) {
     constexpr int kMedianOf = 15;
     constexpr double kSecondsEach = 2e-3;
-    Mean(3, run);  // What is first is slow.
+    Mean(3, run);  // The first launches are slow.
     const double once = Mean(3, run);
     const int count =
         static_cast<int>(std::clamp(kSecondsEach / once, 1.0, 1000.0));
@@ -125,7 +126,7 @@ class Buffer {
   char* memory_ = nullptr;
 };
 
-// Bytes a second, read and written, once the clocks have risen.
+// Bytes per second, read plus written, once the clocks have ramped up.
 double CopyRate(Timer* timer) {
   constexpr int64_t kBytes = int64_t{1} << 30;
   constexpr std::chrono::milliseconds kWarmUp(500);
@@ -146,7 +147,8 @@ double CopyRate(Timer* timer) {
 
 __global__ void Nothing() {}
 
-// cuDNN, which this file is not compiled with: its types are its documentation.
+// cuDNN, loaded at run time. Its functions are declared here as documented,
+// since this file is compiled without its headers.
 class Cudnn {
  public:
   Cudnn() {
@@ -172,7 +174,7 @@ class Cudnn {
                 ready_ ? "" : ", not usable");
   }
 
-  // Seconds of a pass, or a negative number where cuDNN refuses. The tensors of
+  // Seconds per pass, or a negative number if cuDNN refuses. The tensors of
   // call i are tensor(i, 0), tensor(i, 1)...: x and y, or dy, x, y and dx.
   template <class Function>
   double Seconds(Op op, const Layer& layer, bool nhwc, const Function& tensor,
@@ -237,7 +239,8 @@ std::string Format(const char* format, ...) {
   return text;
 }
 
-// The file, written again with each result: it is whole wherever a run ends.
+// The file. It is rewritten with each result, and so complete wherever a run
+// ends.
 class Results {
  public:
   Results(const char* path, const cudaDeviceProp& device)
@@ -251,7 +254,8 @@ class Results {
     copies_.push_back(rate);
     Write();
   }
-  // Members of an object; of a rate, its share of the copy's is one of them.
+  // Adds an object with these members and, given a rate, its share of the
+  // copy's rate.
   void Add(const std::string& members, double rate = 0) {
     results_.push_back({members, rate});
     Write();
@@ -322,7 +326,7 @@ void TimeLayer(Op op, const Layer& layer, Session* session) {
   const int64_t set_bytes = tensors * tensor_bytes;
   size_t free_bytes, total_bytes;
   Must(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  // Two at least: of one that is a few times as large the cache may keep some.
+  // At least two: the cache may keep part of one that is a few times its size.
   const int64_t sets = std::min<int64_t>(
       std::clamp<int64_t>(4 * session->l2_bytes / set_bytes + 1, 2, 64),
       static_cast<int64_t>(0.9 * free_bytes) / set_bytes);
@@ -333,7 +337,7 @@ void TimeLayer(Op op, const Layer& layer, Session* session) {
   }
   Begin<T>(call);
 
-  // The first rows hold a period of random values; all else repeats it.
+  // The first rows hold a period of random values; the rest repeats it.
   Call period = call;
   period.rows = std::min<int64_t>(call.rows, (1 << 18) / call.channels + 1);
   const Tensors<T> inputs = RandomInputs<T>(period, 1);
@@ -359,7 +363,7 @@ void TimeLayer(Op op, const Layer& layer, Session* session) {
     Must(LaunchOp<T>(call, in, out, workspace.As<void>()), "launch");
   };
 
-  // The first rows, and the last, whose inputs are those of some row.
+  // Checks the first and the last rows, with their inputs read from the GPU.
   run(0);
   Must(cudaDeviceSynchronize(), "a kernel");
   Report report;
@@ -431,7 +435,7 @@ void TimeLayer(Op op, const Layer& layer, Session* session) {
       rate);
 }
 
-// A tensor of 64 values beside a kernel that does nothing.
+// LRN of 64 values, and a kernel that does nothing.
 void TimeLaunch(Session* session) {
   if (!session->Wants("launch")) return;
   const Layer layer = {"launch", 1, 1, 1, 64, 5};
@@ -492,7 +496,7 @@ int Main(const char* path, const std::vector<std::string>& words) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
-  // A program that dies has printed what it knew.
+  // Line-buffered, so that a program that dies has printed its results.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   if (argc < 2) {
     std::fprintf(stderr, "usage: time_kernels FILE [WORDS...]\n");

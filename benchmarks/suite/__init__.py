@@ -1,13 +1,13 @@
-"""What the commands in benchmarks/ have in common.
+"""Code shared by the commands in benchmarks/.
 
 cases        what is measured: layers, types, radii, sizes
-contenders   who is measured: our op, TensorFlow's, PyTorch's, oneDNN's, the memory
-native       the C++ parts, compiled when they are needed
-timing       interleaved timing, and how it is summed up
-measure      verifies and times a group of cases, in a process of its own
+contenders   the implementations: ours, TensorFlow's, PyTorch's, oneDNN's, the memory
+native       the C++ parts, compiled on demand
+timing       interleaved timing and its summary
+measure      verifies and times a group of cases in a separate process
 machine      the hardware and the versions
 results      the results of a run, and their file
-goals        what the project wants of them
+goals        the project's performance goals
 report       the tables, and the documents that show them
 plots        the plots of these documents
 """
@@ -16,5 +16,5 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The build's flags and compiler; the oracle of the tests, which verifies here, too.
+# For the build's compiler and flags, and the tests' oracle, which verifies results.
 sys.path += [str(ROOT), str(ROOT / "tests")]

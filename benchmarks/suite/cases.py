@@ -1,4 +1,4 @@
-"""What is measured: groups of cases, each of which is timed in turns."""
+"""What is measured: groups of cases that are timed in turns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GOOGLENET = Params(2, 1.0, 2e-5, 0.75)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """An op, what it is called with, and whose it is (see contenders.py)."""
+    """An op, its arguments, and the contender that runs it (see contenders.py)."""
 
     contender: str
     op: str
     shape: tuple[int, int, int, int]
     params: Params
     dtype: str = "float32"
-    pooled: bool = False  # dy is mostly zeros, as behind a max pooling
+    pooled: bool = False  # dy is mostly zeros, as if max pooling followed
 
     @property
     def elements(self) -> int:
@@ -33,7 +33,7 @@ class Case:
 
     @property
     def bytes(self) -> int:
-        """What has to be moved at least."""
+        """The least that has to be moved."""
         return self.elements * SIZES[self.dtype] * sum(TENSORS[self.op])
 
 
@@ -45,7 +45,7 @@ class Group:
     name: str
     cases: tuple[Case, ...]
     threads: int | None = None
-    rounds: int = 1  # times as many as the others
+    rounds: int = 1  # a factor on the number of rounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Layer:
     params: Params
 
 
-# Of contenders.py, those that are this project's.
+# The contenders that are this project's.
 OURS = ("ours", "over dy", "beside dy")
 
 NETWORKS = (
@@ -64,7 +64,7 @@ NETWORKS = (
     Layer("GoogLeNet 1", (32, 56, 56, 64), GOOGLENET),
     Layer("GoogLeNet 2", (32, 56, 56, 192), GOOGLENET),
 )
-# TensorFlow's default parameters; a beta that is no multiple of a quarter.
+# TensorFlow's default parameters; then a beta that is not a multiple of a quarter.
 RADIUS_5 = (
     Layer("radius 5, 192 channels", (32, 28, 28, 192), Params()),
     Layer("radius 5, 1024 channels", (8, 28, 28, 1024), Params()),
@@ -86,7 +86,7 @@ def of_layer(contender: str, op: str, layer: Layer, dtype: str = "float32") -> C
 
 
 def layers() -> Iterator[Group]:
-    """Everybody, at the layers of networks and beyond, in float32."""
+    """All contenders, on layers of well-known networks and on others, in float32."""
     for layer in LAYERS:
         for op in FIRST_ORDER:
             for threads, contenders in (
@@ -98,7 +98,7 @@ def layers() -> Iterator[Group]:
 
 
 def pooled() -> Iterator[Group]:
-    """Behind a max pooling most of dy is zero, which TensorFlow's op skips."""
+    """If max pooling follows, most of dy is zero; TensorFlow's op skips zeros."""
     for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
         cases = tuple(
             Case(contender, "LRNGrad", layer.shape, layer.params, pooled=True)
@@ -108,7 +108,7 @@ def pooled() -> Iterator[Group]:
 
 
 def types() -> Iterator[Group]:
-    """Every type beside a loop that moves its bytes."""
+    """Each type, and a loop that moves the same bytes."""
     for layer in (NETWORKS[0], NETWORKS[3], RADIUS_5[1]):
         for op in FIRST_ORDER:
             cases = [
@@ -121,7 +121,7 @@ def types() -> Iterator[Group]:
 
 
 def second() -> Iterator[Group]:
-    """The second gradient, beside a loop with four reads and three writes."""
+    """The second gradient, and a loop with four reads and three writes."""
     for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
         types = SIZES if layer is NETWORKS[0] else ("float32",)
         cases = tuple(
@@ -146,7 +146,7 @@ def radius() -> Iterator[Group]:
 
 
 def channels() -> Iterator[Group]:
-    """As many elements, in rows from one channel to 96."""
+    """The same number of elements, in rows of 1 to 96 channels."""
     elements = math.prod(NETWORKS[0].shape)
     for op in FIRST_ORDER:
         cases = []
@@ -158,7 +158,7 @@ def channels() -> Iterator[Group]:
 
 
 def sizes() -> Iterator[Group]:
-    """From one row, where the call is all, to what fills the caches."""
+    """From one row, where the call dominates, to tensors that fill the caches."""
     for threads in (None, 1):
         for op in FIRST_ORDER:
             cases = tuple(
@@ -177,7 +177,7 @@ def small() -> Iterator[Group]:
 
 
 def in_place() -> Iterator[Group]:
-    """A function that needs dy no longer, beside one that returns it, too."""
+    """A function that no longer needs dy, and one that also returns it."""
     for layer in NETWORKS:
         contenders = ("dy alone", "over dy", "beside dy", "stock over dy")
         cases = tuple(of_layer(c, "LRNGrad", layer) for c in contenders)

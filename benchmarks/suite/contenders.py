@@ -1,20 +1,21 @@
-"""Who is measured.
+"""The contenders that are measured.
 
 ours            tlg.lrn, tlg.lrn_grad, the op LRNGradGrad
 stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad
 stock XLA       the same in a tf.function(jit_compile=True)
 PyTorch         torch.nn.functional.local_response_norm, channels last, and its gradient
-oneDNN          Debian's libdnnl, channels last; forward as for training, which also
+oneDNN          Debian's libdnnl, channels last; forward in training mode, which also
                 writes the workspace that its gradient reads
-add             tf.add(x, x), tf.add_n([dy, x, y]): the same bytes, TensorFlow's own way
+add             TensorFlow's ops that move the same bytes: tf.add(x, x),
+                tf.add_n([dy, x, y])
 loop            a C++ loop that moves the same bytes
 
-and in a tf.function that makes dy itself (in place):
+and, in a tf.function that computes dy itself ("in place"):
 
-dy alone        makes dy
-over dy         makes dy and returns ours, so that it can be written over dy
-beside dy       the same, but returns dy too
-stock over dy   with the stock op
+dy alone        computes dy
+over dy         computes dy and returns only our gradient, which can overwrite dy
+beside dy       the same, but also returns dy
+stock over dy   as over dy, with the stock op
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def normal(shape: tuple[int, ...], dtype: str, seed: int) -> tf.Tensor:
     return tf.cast(tf.constant(values), dtype)
 
 
-# What is timed. What it returns is verified: tensors, arrays, or None.
+# The timed call. Its result is verified: tensors, arrays, or None.
 Call = Callable[[], Any]
 
 OUR_OPS = {
@@ -127,7 +128,7 @@ def add(case: Case, operands: Operands) -> Call:
 
 
 def _nothing(_: object) -> None:
-    """The memory's contenders have no result to verify."""
+    """The memory contenders have no result to verify."""
 
 
 def loop(case: Case, operands: Operands) -> Call:
@@ -137,15 +138,15 @@ def loop(case: Case, operands: Operands) -> Call:
         raise UnavailableError(f"no loop: {error}") from error
     reads, writes = TENSORS[case.op]
     inputs = [tensor.numpy() for tensor in operands.inputs()]
-    # Its pages are there, as those of an op's output are: TensorFlow keeps freed
-    # buffers for the next op.
+    # Written once, so that their pages are mapped, as those of an op's output are:
+    # TensorFlow keeps freed buffers for the next op.
     outputs = [np.ones_like(inputs[0]) for _ in range(writes)]
     sources = (ctypes.c_void_p * reads)(*map(_address, inputs))
     targets = (ctypes.c_void_p * writes)(*map(_address, outputs))
     lines = ctypes.c_int64(inputs[0].nbytes // 64)
 
     def call() -> None:
-        # The arrays live as long as this function, which names them.
+        # Naming the arrays here keeps them alive as long as this function.
         if move(reads, writes, sources, targets, lines) != 0:
             raise ValueError(f"no loop for {len(inputs)} and {len(outputs)} arrays")
 
@@ -166,7 +167,7 @@ def pytorch(case: Case, operands: Operands) -> Call:
         raise UnavailableError("left out")
 
     def channels_last(tensor: tf.Tensor) -> Any:
-        # A copy: PyTorch cannot promise to leave a read-only array alone.
+        # A copy, since PyTorch does not support read-only arrays.
         return torch.from_numpy(tensor.numpy().copy()).permute(0, 3, 1, 2)
 
     p = case.params
@@ -199,7 +200,7 @@ def onednn(case: Case, operands: Operands) -> Call:
         raise UnavailableError("oneDNN has no such LRN")
     backward, p = case.op == "LRNGrad", case.params
     x = operands.x.numpy()
-    dy = operands.dy.numpy() if backward else x  # which forward does not read
+    dy = operands.dy.numpy() if backward else x  # not read by the forward pass
     error = ctypes.create_string_buffer(200)
     layer = library.tflrn_onednn_layer(
         ctypes.c_int(backward),
@@ -217,7 +218,7 @@ def onednn(case: Case, operands: Operands) -> Call:
 
 
 class _OneDnn:
-    """A layer of benchmarks/cc/onednn.cc. Its output's memory is there already."""
+    """A layer of benchmarks/cc/onednn.cc, with its output allocated in advance."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""What the project wants of the results, and whether they meet it.
+"""The project's performance goals, and whether results meet them.
 
-The numbers of the goals are those of the project's issues 3 (the kernels) and 5 (the
-second gradient).
+The goals are numbered as in the project's issues 3 (the kernels) and 5 (the second
+gradient).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PASSES = {"LRN": "forward", "LRNGrad": "backward", "LRNGradGrad": "second gradie
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """A ratio that is to be small or large, wherever it is measured."""
+    """A limit on a ratio, wherever it is measured."""
 
     issue: str
     text: str
@@ -28,14 +28,14 @@ class Goal:
 
     @property
     def worst(self) -> tuple[str, float] | None:
-        """Where it is furthest from the goal, and how far; None if not measured."""
+        """Where the ratio is worst, and its value there; None if not measured."""
         pick = min if self.at_least else max
         items = self.ratios.items()
         return pick(items, key=operator.itemgetter(1)) if items else None
 
     @property
     def met(self) -> bool | None:
-        """None where it was not measured, or does not apply."""
+        """None if it was not measured or does not apply."""
         if self.worst is None:
             return None
         _, ratio = self.worst
@@ -111,7 +111,9 @@ def _types(results: Results) -> Iterator[Goal]:
             loop, float32 = {**this, "contender": "loop"}, {**this, "dtype": "float32"}
             to_loop[where] = results.ratio("types", this, loop, **same)
             to_float[where] = results.ratio("types", this, float32, **same)
-        yield Goal("3.3", f"{dtype} / C++ loop of its bytes", 1.3, _measured(to_loop))
+        yield Goal(
+            "3.3", f"{dtype} / C++ loop of the same bytes", 1.3, _measured(to_loop)
+        )
         if dtype != "float64":
             yield Goal("3.3", f"{dtype} / our float32", 0.75, _measured(to_float))
 
@@ -127,13 +129,13 @@ def _small(results: Results) -> Iterator[Goal]:
         same = {"op": ours.case.op, "contender": "ours", "shape": ours.case.shape}
         where = f"{ours.case.elements} elements, {PASSES[ours.case.op]}"
         threads[where] = results.ratio("sizes", {}, {"threads": 1}, **same)
-    # Processes of their own, whose times differ by some percent anyway.
+    # Measured in two processes, whose times differ by a few percent anyway.
     yield Goal("3.4", "small work, all threads / one", 1.1, _measured(threads))
 
     channels = {}
     for ours in results.where("channels", contender="ours"):
         same = {"op": ours.case.op, "contender": "ours"}
-        # The elements are as many; the widest is the last.
+        # All have the same number of elements; the widest is the last.
         *_, widest = results.where("channels", **same)
         pair = {"shape": ours.case.shape}, {"shape": widest.case.shape}
         where = f"{ours.case.shape[3]} channels, {PASSES[ours.case.op]}"

@@ -1,4 +1,4 @@
-"""The hardware and the versions that a measurement is of."""
+"""The hardware and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tensorflow_lrn_grad import _selfcheck
 
 
 def environment() -> dict[str, Any]:
-    """Of this process, with TensorFlow in it."""
+    """Describes the machine, and the versions in this process."""
     found = _selfcheck.environment()
     build = found["build"]
     facts = {
@@ -36,13 +36,13 @@ def environment() -> dict[str, Any]:
 
 
 def _system() -> str:
-    """Without what a distribution or a host appends to the kernel's version."""
+    """Without the suffix that a distribution or host adds to the kernel version."""
     release, _, _ = platform.release().partition("-")
     return f"{platform.system()} {release}, {' '.join(platform.libc_ver())}"
 
 
 def _caches() -> dict[str, str]:
-    """As the system tells them: {"L1d": "48K", "L2": "1024K", "L3": "32768K"}."""
+    """As the system reports them: {"L1d": "48K", "L2": "1024K", "L3": "32768K"}."""
     caches = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         level, kind, size = (
@@ -54,7 +54,7 @@ def _caches() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of the sources, with a + where they were changed since."""
+    """The commit of the sources, with a + if they have changed since."""
     root = Path(__file__).parent
     try:
         described = subprocess.run(

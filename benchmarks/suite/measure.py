@@ -1,7 +1,8 @@
-"""Verifies and times a group of cases, in a process of its own.
+"""Verifies and times a group of cases in a separate process.
 
-The number of threads is a process's, and so is the memory that it has been given by
-the system: each number of threads gets a process, and all of a group is timed in it.
+The number of threads is fixed per process, and a process keeps the memory that it has
+from the system. Each number of threads therefore has its own process, which times
+whole groups.
 """
 
 from __future__ import annotations
@@ -22,33 +23,33 @@ from suite.timing import Effort, interleaved
 if TYPE_CHECKING:
     import numpy as np
 
-# Elements of a result that are compared with the oracle: rows from everywhere in it.
+# Elements of a result that are compared with the oracle, in rows spread over it.
 VERIFIED = 60_000
-# The bound of the oracle is derived for ours. Others sum in their own type and their
-# own order, and take powers by other functions: they are asked for no more than to
-# compute the same thing.
+# The oracle's error bound is derived for our ops. Others sum in their own type and
+# order, and use other power functions: the check only shows that they compute the same
+# thing.
 OTHERS_FACTOR = 16
-# Seconds a call, at most.
+# The most seconds per call.
 PATIENCE = {"PyTorch": 5, "oneDNN": 5}
 
 
 class WrongResultError(Exception):
-    """Our op is wrong, or fails: there is nothing to time."""
+    """Our op fails or gives a wrong result, so it is not timed."""
 
 
 class Worker:
-    """A process with a number of threads, in which groups are measured."""
+    """A process with a fixed number of threads, which measures groups."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        # Threads of OpenMP (PyTorch, oneDNN, the loop) that wait for work would
-        # otherwise keep the cores from the next contender.
+        # Otherwise idle OpenMP threads (of PyTorch, oneDNN, the loop) would spin on the
+        # cores that the next contender needs.
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ["OMP_NUM_THREADS"] = str(threads)
         self._pool = concurrent.futures.ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), _start, (threads,)
         )
-        # Started while the environment is as it should be.
+        # Starts the process now, before another Worker changes the environment.
         self._pool.submit(_nothing).result()
 
     def environment(self) -> dict[str, Any]:
@@ -72,11 +73,11 @@ def workers(*threads: int) -> Iterator[dict[int, Worker]]:
 
 
 def _start(threads: int) -> None:
-    # The libraries log what nobody asked for, whatever TF_CPP_MIN_LOG_LEVEL says, and
-    # would spoil the progress bar. Exceptions come back by another way.
+    # The libraries log to stderr whatever TF_CPP_MIN_LOG_LEVEL says, which would garble
+    # the progress bar. Exceptions do not come back through stderr.
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
-    # The stock ops are to be the stock ones.
+    # The stock ops must stay stock.
     os.environ["TFLRN_ACCELERATE"] = "0"
     import tensorflow as tf
 
@@ -105,11 +106,11 @@ def _environment() -> dict[str, Any]:
 
 
 def measure(group: Group, effort: Effort, threads: int) -> list[Record]:
-    """Verifies all that the group's contenders compute, and then times them.
+    """Verifies the results of the group's contenders, and then times them.
 
-    `threads` is what this process has been given.
+    `threads` is the number of threads of this process.
 
-    WrongResultError where ours is wrong or fails. Where another does, it is not timed.
+    Raises WrongResultError if ours is wrong or fails. Others that do are not timed.
     """
     import tensorflow as tf
 
@@ -124,7 +125,7 @@ def measure(group: Group, effort: Effort, threads: int) -> list[Record]:
     operands: dict[Case, Operands] = {}
     calls, records = {}, {}
     for case in group.cases:
-        # Those of one contender's case serve the others of the same.
+        # Cases that differ only in the contender share their tensors.
         key = Case("", case.op, case.shape, case.params, case.dtype, case.pooled)
         tensors = operands.setdefault(key, Operands(key))
         reason = None
@@ -151,7 +152,7 @@ def measure(group: Group, effort: Effort, threads: int) -> list[Record]:
 
 
 def _refuse_hours(case: Case) -> None:
-    """UnavailableError where a call of others would take longer than anybody waits:
+    """Raises UnavailableError if a call of another library would take too long:
     oneDNN's reference code takes a minute for a wide window."""
     from suite.contenders import CONTENDERS, Operands, UnavailableError
 
@@ -168,11 +169,11 @@ def _refuse_hours(case: Case) -> None:
         seconds = batch * (time.perf_counter() - start)
         if seconds <= patience:
             return
-    raise UnavailableError(f"more than {patience} s a call, judged by one image")
+    raise UnavailableError(f"more than {patience} s per call, judging by one image")
 
 
 def verify(case: Case, operands: Any, result: Any, ours: bool) -> None:
-    """Compares rows from everywhere in a result with the oracle in a wider type.
+    """Compares rows spread over a result with the oracle in a wider type.
 
     Raises WrongResultError for ours, UnavailableError for others.
     """
@@ -198,7 +199,7 @@ def verify(case: Case, operands: Any, result: Any, ours: bool) -> None:
     )
 
     def some(tensor: Any) -> np.ndarray:
-        # A PyTorch tensor with a gradient wants to be detached first.
+        # A PyTorch tensor that requires a gradient must be detached first.
         tensor = tensor.detach() if hasattr(tensor, "detach") else tensor
         array = tensor.numpy() if hasattr(tensor, "numpy") else tensor
         return array.reshape(rows, channels)[picked]

@@ -1,7 +1,7 @@
-"""The C++ parts of the benchmarks, compiled when they are needed.
+"""Compiles the C++ parts of the benchmarks on demand.
 
-By the compiler and with the flags of the pip build, into build/benchmarks, where they
-stay until a source or the flags change.
+They are compiled with the compiler and the flags of the pip build into
+build/benchmarks, and reused until a source or the flags change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SOURCES = ("cc/core", "cc/cpu", "benchmarks/cc", "tests/cc")
 
 
 class CompileError(Exception):
-    """What the compiler said."""
+    """The messages of the compiler or linker."""
 
 
 def compile_file(
@@ -32,10 +32,10 @@ def compile_file(
     libraries: Sequence[str] = (),
     root: Path = ROOT,
 ) -> Path:
-    """Compiles a source to an object, or with libraries to a shared one of its own.
+    """Compiles a source to an object, or, given libraries, to a shared library.
 
     The output's name has a hash of the command and of all that the source might
-    include, so that an old one is never taken for a new one.
+    include, so that a stale output is never used.
     """
     command = [*find_compiler(), *FLAGS, *flags, f"-iquote{root}"]
     command += shlex.split(os.environ.get("CXXFLAGS", ""))
@@ -52,7 +52,7 @@ def compile_file(
     suffix = ".so" if libraries else ".o"
     output = BUILD / f"{source.stem}-{digest.hexdigest()[:12]}{suffix}"
     if not output.exists():
-        # Under a name of this process: another may compile the same file.
+        # Under a name with the process ID: another process may compile the same file.
         unfinished = output.with_name(f"{output.name}.{os.getpid()}")
         run([*command, "-o", str(unfinished)])
         unfinished.rename(output)
@@ -69,14 +69,14 @@ def run(command: list[str]) -> None:
 
 @cache
 def memory() -> ctypes.CDLL:
-    """The loop that moves bytes, of benchmarks/cc/memory.cc."""
+    """The loop that moves bytes, from benchmarks/cc/memory.cc."""
     source = ROOT / "benchmarks/cc/memory.cc"
     return _load(compile_file(source, ["-fopenmp", "-march=native"], ["-lgomp"]))
 
 
 @cache
 def onednn() -> ctypes.CDLL:
-    """oneDNN's LRN, of benchmarks/cc/onednn.cc; CompileError without libdnnl-dev."""
+    """oneDNN's LRN, from benchmarks/cc/onednn.cc; CompileError without libdnnl-dev."""
     library = _load(
         compile_file(ROOT / "benchmarks/cc/onednn.cc", libraries=["-ldnnl"])
     )
@@ -85,5 +85,5 @@ def onednn() -> ctypes.CDLL:
 
 
 def _load(path: Path) -> ctypes.CDLL:
-    # TensorFlow has a oneDNN of its own in the process: names are not to meet.
+    # Keeps its symbols apart from those of TensorFlow's own oneDNN.
     return ctypes.CDLL(str(path), os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)

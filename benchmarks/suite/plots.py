@@ -1,4 +1,4 @@
-"""The plots, each for a light and for a dark page."""
+"""The plots, each for light and for dark pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THEMES = {
     "light": {"text": "#1f2328", "grid": "#d1d9e0", "faint": "#59636e"},
     "dark": {"text": "#f0f6fc", "grid": "#3d444d", "faint": "#9198a1"},
 }
-# Told apart also without colours, by the marker; readable on white and on black.
+# The markers tell them apart without colours; readable on white and on black.
 STYLES = {
     "ours": ("#2f81f7", "o"),
     "add": ("#8b949e", "|"),
@@ -45,7 +45,7 @@ def plots(results: Results, folder: Path) -> list[Path]:
         for theme in THEMES:
             figure = draw(name, theme, results)
             path = folder / f"{name}-{theme}.svg"
-            # Text as text; the same bytes for the same results.
+            # Text stays text, and the same results give the same bytes.
             with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
                 figure.savefig(path, transparent=True, metadata={"Date": None})
             written.append(path)
@@ -53,7 +53,7 @@ def plots(results: Results, folder: Path) -> list[Path]:
 
 
 def draw(name: str, theme: str, results: Results) -> Figure:
-    """One plot, for a page of one theme."""
+    """One plot, in one theme."""
     colours = THEMES[theme]
     style = {
         "font.family": "sans-serif",
@@ -111,7 +111,7 @@ def _plain(value: float, _: object = None) -> str:
 
 
 def _logarithmic(ax: Axes, axis: str, words: str) -> None:
-    """Plain numbers on a logarithmic axis: as many as there is room for."""
+    """A logarithmic axis with plain numbers, as many as there is room for."""
     getattr(ax, f"set_{axis}scale")("log")
     getattr(ax, f"set_{axis}label")(words)
     low, high = getattr(ax, f"get_{axis}lim")()
@@ -149,7 +149,7 @@ def _layers(ax: Axes, op: str, results: Results) -> None:
             markersize=16 if marker == "|" else 7,
             markeredgewidth=3 if marker == "|" else 1,
             label=LABELS.get(contender, contender),
-            # Ours lies over the memory's mark, which shows on both its sides.
+            # Ours is drawn over the memory's marker, which shows on both sides.
             zorder=3 if contender == "ours" else 2,
         )
     ax.set_yticks(range(len(NETWORKS)), [layer.name for layer in NETWORKS])
@@ -171,10 +171,12 @@ def _types(ax: Axes, op: str, results: Results) -> None:
         ]
         places = [i - 0.4 + (k + 0.5) * width for i in range(len(SIZES))]
         ax.bar(places, ratios, width * 0.9, color=shades[k], label=group)
-    ax.axhline(1, color=STYLES["add"][0], linewidth=2, label="the loop")
+    ax.axhline(
+        1, color=STYLES["add"][0], linewidth=2, label="C++ loop of the same bytes"
+    )
     ax.set_xticks(range(len(SIZES)), list(SIZES))
     ax.grid(False, axis="x")
-    ax.set_ylabel("times a C++ loop of the same bytes")
+    ax.set_ylabel("time relative to the C++ loop")
 
 
 def _lines(

@@ -22,7 +22,7 @@ NONE = "-"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of text, under a heading and a word on what they are."""
+    """Rows of text, with a heading and an explanation."""
 
     title: str
     columns: Sequence[str]
@@ -37,7 +37,7 @@ class Table:
 
 
 def tables(results: Results) -> list[Table]:
-    """Those of which something was measured."""
+    """The tables for which something was measured."""
     made = [
         _goals(results),
         _layers(results, "LRNGrad"),
@@ -104,7 +104,7 @@ def _goals(results: Results) -> Table:
         rows.append((goal.issue, goal.text, where, goal.wanted, there, verdict))
     return Table(
         "Goals",
-        ("no.", "ratio of medians", "furthest from it at", "goal", "there", ""),
+        ("no.", "ratio of medians", "worst case", "goal", "value", ""),
         rows,
         left=3,
     )
@@ -149,14 +149,14 @@ def _layers(results: Results, op: str) -> Table:
         (*columns, *OTHERS.values(), *ratios),
         rows,
         "Medians in milliseconds. The C++ loop reads and writes arrays of the same "
-        "size and does nothing else: its bandwidth is 100 %."
+        "size and does nothing else: its bandwidth counts as 100 %."
         + _page_faults(results, op, LAYERS),
         left=2,
     )
 
 
 def _page_faults(results: Results, op: str, layers: Sequence[Layer]) -> str:
-    """A sentence on the layers where the stock op alone has page faults, or none."""
+    """A sentence on the layers where only the stock op has page faults, if any."""
     many = 1000
     found = []
     for layer in layers:
@@ -170,8 +170,8 @@ def _page_faults(results: Results, op: str, layers: Sequence[Layer]) -> str:
     if not found:
         return ""
     return (
-        " The stock op's times include page faults, which ours do not, for fresh "
-        f"memory in each call, at {' and '.join(found)}."
+        " Unlike ours, the stock op's times include page faults on fresh memory in "
+        f"each call at {' and '.join(found)}."
     )
 
 
@@ -194,10 +194,10 @@ def _threads(results: Results) -> Table:
                 row = (layer.name, PASSES[op], ms(alone), *map(factor, speedups))
                 rows.append(row)
     return Table(
-        f"One thread, and {results.all_threads}",
-        ("layer", "pass", "ours, one thread", *(f"{c}: times" for c in contenders)),
+        f"{results.all_threads} threads against one",
+        ("layer", "pass", "ours, one thread", *(f"{c}: speedup" for c in contenders)),
         rows,
-        "By how much all threads are faster than one; in processes that took turns.",
+        "The speedup of all threads over one, in two processes that took turns.",
         left=2,
     )
 
@@ -212,11 +212,11 @@ def _pooled(results: Results) -> Table:
         times = results.times("pooled", "stock", "ours", group=ours.group)
         rows.append((ours.group, *map(ms, found), factor(times)))
     return Table(
-        "Backward behind a max pooling",
+        "Backward before max pooling",
         ("layer", *contenders, "stock / ours"),
         rows,
-        "There most of the incoming gradient is zero, which the stock op skips. "
-        "Milliseconds.",
+        "LRN followed by max pooling: most of the incoming gradient is zero, and the "
+        "stock op skips zeros. Milliseconds.",
     )
 
 
@@ -247,8 +247,8 @@ def _types(results: Results) -> Table:
         "Types",
         ("layer", "pass", "type", "ours", "C++ loop", "stock op", *ratios),
         rows,
-        "The loop moves the bytes of the type. On the CPU TensorFlow has no kernels "
-        "for bfloat16 and float64. Milliseconds.",
+        "The loop moves the same bytes. TensorFlow has no CPU kernels for bfloat16 or "
+        "float64. Milliseconds.",
         left=3,
     )
 
@@ -309,7 +309,7 @@ def _channels(results: Results) -> Table:
         "Few channels",
         ("channels", *_by_pass(("ours", "stock op"))),
         rows,
-        "As many elements each time. Milliseconds.",
+        "All tensors have the same number of elements. Milliseconds.",
         left=0,
     )
 
@@ -349,7 +349,7 @@ def _small(results: Results) -> Table:
         "The smallest call",
         ("pass", "ours", "stock op", "ours / stock"),
         rows,
-        "One row of 64 channels: what a call costs. Microseconds.",
+        "One row of 64 channels: the cost of a call. Microseconds.",
     )
 
 
@@ -367,14 +367,14 @@ def _in_place(results: Results) -> Table:
         "In place",
         ("layer", "over dy", "beside dy", "dy alone", "stock op", "over / beside"),
         rows,
-        "A `tf.function` that computes dy and then the gradient. Where dy is needed no "
-        "longer, the gradient is written over it; where it is returned too, beside it. "
-        "Milliseconds.",
+        "A `tf.function` that computes dy and then the gradient. If dy is no longer "
+        "needed, the gradient overwrites it; if dy is returned too, the gradient is "
+        "written beside it. Milliseconds.",
     )
 
 
 def models(results: Results) -> Table:
-    """Of benchmarks/models.py."""
+    """The results of benchmarks/models.py."""
     rows = [
         (
             model["model"],
@@ -387,10 +387,10 @@ def models(results: Results) -> Table:
     ]
     return Table(
         "A training step",
-        ("model", "batch", "stock ops", "accelerated", "times"),
+        ("model", "batch", "stock ops", "accelerated", "speedup"),
         rows,
-        "A training step of a SavedModel that was built with `tf.nn.lrn`, in processes "
-        "without and with `TFLRN_ACCELERATE=1`. Medians in milliseconds.",
+        "A training step of a SavedModel built with `tf.nn.lrn`, in processes without "
+        "and with `TFLRN_ACCELERATE=1`. Medians in milliseconds.",
     )
 
 
@@ -412,7 +412,7 @@ def environment_line(results: Results) -> str:
 
 
 def picture(name: str, words: str) -> str:
-    """An image for a light and for a dark page, from the root of the repository."""
+    """An image for light and for dark pages; `name` is relative to the page."""
     return (
         "<picture>\n"
         f'  <source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">\n'
@@ -428,11 +428,11 @@ def document(results: Results) -> str:
     parts = [
         "# Benchmarks",
         "Written by `python benchmarks/run.py --publish`, which verifies each result "
-        "against the formula in float64 before it times anything. All of a row, or of "
-        "a group of rows, is timed in turns in one process. "
+        "against the formula in wider arithmetic before timing it. All contenders of a "
+        "row, or of a group of rows, are timed in turns in one process. "
         "[results/cpu.json](../benchmarks/results/cpu.json) has the spread, the number "
-        "of samples and the page faults of each; `benchmarks/compare.py` compares two "
-        "such files.",
+        "of samples and the page faults of each time; `benchmarks/compare.py` compares "
+        "two such files.",
         f"Measured on {environment_line(results)}; caches: {caches}; {e['system']}; "
         f"compiler {e['compiler']}; commit {e['commit']}.",
     ]
@@ -463,7 +463,7 @@ def _left_out(results: Results) -> Iterator[str]:
 
 
 def readme_block(results: Results) -> str:
-    """What README.md shows of the results, with its markers."""
+    """README.md's block of results, with its markers."""
     rows = []
     for layer in NETWORKS:
         for op in reversed(FIRST_ORDER):
@@ -494,34 +494,34 @@ def readme_block(results: Results) -> str:
     parts = [
         BEGIN,
         f"Medians in milliseconds, float32, batch 32, {environment_line(results)}. "
-        '"Memory" is `tf.add_n([dy, x, y])`, or `tf.add(x, x)` for forward, which '
-        "moves the same bytes." + _page_faults(results, "LRN", NETWORKS),
+        '"Memory" is an op that moves the same bytes: `tf.add_n([dy, x, y])`, or '
+        "`tf.add(x, x)` for forward." + _page_faults(results, "LRN", NETWORKS),
         picture("docs/benchmarks/layers", PLOTS["layers"][1]),
         main,
-        f"The stock op skips zeros in the incoming gradient. Behind a max pooling, "
-        f"where most of it is zero, it takes {factor(min(pooled))} to "
-        f"{factor(max(pooled))} times as long as ours."
+        f"The stock op skips zeros in the incoming gradient. Where max pooling follows "
+        f"LRN, most of that gradient is zero; there the stock op takes "
+        f"{factor(min(pooled))} to {factor(max(pooled))} times as long as ours."
         if pooled
         else "",
         models(results).before,
         models(results).markdown(),
         f"[All tables](docs/benchmarks.md): types, windows, threads, small calls, the "
         f"second gradient, and which of {len(goals(results))} goals are met. "
-        "`python benchmarks/run.py` measures here.",
+        "`python benchmarks/run.py` measures on your machine.",
         END,
     ]
     return "\n\n".join(filter(None, parts))
 
 
-# name: (the table it stands above, what it shows)
+# name: (the table that it stands above, what it shows)
 PLOTS = {
     "layers": (
         "Backward, float32, all threads",
-        "Times of LRN and its gradient, ours and others', at four layers",
+        "Times of LRN and its gradient, ours and others', for four layers",
     ),
     "types": (
         "Types",
-        "Times of each type, as multiples of a loop that moves its bytes",
+        "Times of each type, as multiples of a loop that moves the same bytes",
     ),
     "radius": ("Window", "Times for windows from one channel to all"),
     "sizes": ("Small work", "Times from one row to four million elements"),
@@ -529,7 +529,7 @@ PLOTS = {
 
 
 def with_block(text: str, block: str) -> str:
-    """The text with the block in place of the one that it has."""
+    """The text, with its block replaced."""
     pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
     if not pattern.search(text):
         raise ValueError(f"there is no block between {BEGIN} and {END}")

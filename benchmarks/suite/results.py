@@ -1,4 +1,4 @@
-"""The results of a run, and their file: JSON, a record in each line."""
+"""The results of a run, and their file: JSON, one record per line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA = 1
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A case with its times, or with the reason why there are none."""
+    """A case with its times, or with the reason why it has none."""
 
     section: str
     group: str
@@ -40,7 +40,7 @@ class Record:
 
     @property
     def key(self) -> tuple:
-        """What tells it from all other records of a run."""
+        """What distinguishes it from all other records of a run."""
         return (self.section, self.group, self.case, self.threads)
 
     @property
@@ -91,9 +91,9 @@ class Results:
         return self.environment["cores"]
 
     def where(self, section: str, **wanted: Any) -> Iterator[Record]:
-        """The records with times whose fields, or whose case's, are as wanted.
+        """The records with times whose fields, or whose case's fields, are as wanted.
 
-        With all threads unless `threads` says otherwise.
+        `threads` is the number of all threads by default.
         """
         wanted = {"threads": self.all_threads, **wanted}
         for record in self.records:
@@ -104,7 +104,7 @@ class Results:
                 yield record
 
     def find(self, section: str, **wanted: Any) -> Record | None:
-        """The only such record, or None if it was not measured."""
+        """The only such record; None if it was not measured."""
         found = list(self.where(section, **wanted))
         assert len(found) <= 1, f"{section} {wanted}: {len(found)} records"
         return found[0] if found else None
@@ -112,7 +112,7 @@ class Results:
     def ratio(
         self, section: str, over: dict[str, Any], under: dict[str, Any], **same: Any
     ) -> float | None:
-        """Of the medians of two records, if both were measured."""
+        """The ratio of the medians of two records; None if either was not measured."""
         a = self.find(section, **{**same, **over})
         b = self.find(section, **{**same, **under})
         return a.ms / b.ms if a and b else None
@@ -124,7 +124,7 @@ class Results:
     def bandwidth(self, record: Record) -> float | None:
         """The share of the memory's bandwidth that a record's op uses.
 
-        The bandwidth is that of a loop that moves the same bytes, with as many threads.
+        The bandwidth is that of a loop that moves the same bytes with as many threads.
         """
         for other in self.records:
             same = dataclasses.replace(record.case, contender="loop")
@@ -152,10 +152,10 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """ValueError where the file is none of this command's."""
+        """Raises ValueError if the file is not a result of benchmarks/run.py."""
         data = json.loads(path.read_text())
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise ValueError(f"{path} is no result of benchmarks/run.py")
+            raise ValueError(f"{path} is not a result of benchmarks/run.py")
         return cls(
             data["environment"],
             data["quick"],

@@ -1,4 +1,4 @@
-"""Interleaved timing, and how it is summed up."""
+"""Interleaved timing and its summary."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-# A sample shorter than this says more about the clock and the interpreter's moods:
-# short calls are repeated in it.
+# A shorter sample says more about the clock and the interpreter than about the call, so
+# short calls are repeated to fill it.
 SHORTEST_SAMPLE = 5e-4
-# A first call has more to do: one shorter than this says little about the next.
+# A first call does extra work: if it is shorter than this, it says little about the
+# next.
 WARM_UP = 0.05
 # A call this long is its own warm-up, and is made once.
 TOO_LONG = 1.0
@@ -36,7 +37,7 @@ class Times:
     lower_quartile_ms: float
     upper_quartile_ms: float
     samples: int
-    page_faults: int  # of a call, the median
+    page_faults: int  # per call, the median
 
 
 def summary(samples: list[float], page_faults: list[float]) -> Times:
@@ -57,11 +58,11 @@ def summary(samples: list[float], page_faults: list[float]) -> Times:
 def interleaved(
     contenders: Mapping[str, Callable[[], object]], effort: Effort
 ) -> dict[str, Times]:
-    """Times the contenders in turns, so that what else the machine does meets all.
+    """Times the contenders in turns, so that other load on the machine affects all.
 
-    The order changes from round to round, so that none always finds the caches as
-    the same other one left them. Slow contenders take part in fewer rounds, which
-    are spread over all.
+    The order changes from round to round, so that none always finds the caches as the
+    same predecessor leaves them. Slow contenders take part in fewer rounds, spread
+    evenly over all.
     """
     estimates, samples, faults = {}, {}, {}
     for name, call in contenders.items():
@@ -102,12 +103,12 @@ def _rounds(seconds: float, effort: Effort) -> int:
 
 
 def _takes_part(round_: int, rounds: int, of: int) -> bool:
-    """Whether this is one of `rounds` rounds that are spread over `of`."""
+    """Whether this is one of `rounds` rounds that are spread evenly over `of`."""
     return (round_ + 1) * rounds // of > round_ * rounds // of
 
 
 def _timed(call: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Seconds and page faults of a call. What it returns is freed in that time."""
+    """Seconds and page faults per call, including those of freeing its result."""
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     start = time.perf_counter()
     for _ in range(repeats):
