@@ -94,7 +94,8 @@ def _check(path: Path, record: dict[str, str], tensorflow_version: str | None) -
             f"installed library, {path}, is version {record['version']}: run "
             "`python -m pip install .` in the source folder"
         )
-    # A second copy would register the ops again, which aborts the process.
+    # A second copy would register the kernels again: XLA's abort the process, and
+    # with TensorFlow's every call fails.
     others = _loaded_libraries() - {str(path.resolve())}
     if others:
         raise ImportError(

@@ -177,8 +177,9 @@ class TapWindow<Scalar, kRadius, 1> {
 };
 
 // The windows of a pair's two channels are the pairs that they share, plus one
-// value or one pair at each end: at radius 5, 6 shifts and 7 additions for two
-// vectors, instead of 20 and 20. Rows consist of whole pairs.
+// value at one end and, if the radius is even, one pair at the other: at radius
+// 5, 6 shifts and 7 additions for two vectors, instead of 20 and 20. Rows
+// consist of whole pairs.
 template <class Scalar, int kRadius>
 class TapWindow<Scalar, kRadius, 2> {
  public:

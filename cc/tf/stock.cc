@@ -89,13 +89,12 @@ const bool at_load = [] {
   if (wish == nullptr || std::string(wish) != "1") return false;
   if (const std::string error = HasGpus() ? tflrn_gpu_error() : "";
       !error.empty()) {
-    LOG(WARNING)
-        << "TFLRN_ACCELERATE=1 has no effect: tensorflow_lrn_grad has "
-           "no kernels for the GPUs of this machine ("
-        << error
-        << "), and those for the CPU would pull LRN off them. Build it "
-           "with CUDA for these GPUs, or hide them by "
-           "CUDA_VISIBLE_DEVICES=-1.";
+    LOG(WARNING) << "TFLRN_ACCELERATE=1 has no effect: tensorflow_lrn_grad has "
+                    "no kernels for the GPUs of this machine ("
+                 << error
+                 << "), and its CPU kernels would pull LRN off them. Build it "
+                    "with CUDA for these GPUs, or hide them with "
+                    "CUDA_VISIBLE_DEVICES=-1.";
     return false;
   }
   tflrn_accelerate();
