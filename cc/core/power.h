@@ -7,8 +7,8 @@
 // the rounding error of -beta e: the product with the leading half is exact.
 //
 // For the usual beta, 1/2 and 3/4, the power is built from reciprocal square
-// roots instead, which a processor estimates in one instruction: 13 operations
-// instead of 37, and 4.3 cycles instead of 18 on an EPYC with AVX-512. Roots
+// roots instead, which a processor estimates in one instruction: 12 operations
+// instead of 37, and 4.2 cycles instead of 18 on an EPYC with AVX-512. Roots
 // and divisions on the processor's divider would take 12.
 //
 // Largest error seen there against C's pow: with polynomials, over seven beta
@@ -259,19 +259,38 @@ TFLRN_INLINE bool HasRootPower(float bias, float alpha, float beta) {
   return HasPlainPower(bias, alpha, beta) && (beta == 0.75f || beta == 0.5f);
 }
 
-// (1 - e)^-p - 1 with p = kQuarters / 4 <= 1, for |e| <= 2^-kBits: the binomial
-// series p e + p (p + 1) / 2 e^2 + ..., to within a quarter of an eps.
+// The coefficient of e^kTerm in the series of (1 - e)^-p, p = kQuarters / 4:
+// p (p + 1) ... (p + kTerm - 1) / kTerm!
+template <int kQuarters, int kTerm>
+TFLRN_INLINE constexpr double BinomialCoefficient() {
+  double coefficient = 1;
+  for (int k = 1; k <= kTerm; ++k) coefficient *= (kQuarters / 4.0 + k - 1) / k;
+  return coefficient;
+}
+
+// ((1 - e)^-p - 1) / e for |e| <= 2^-kBits, to within a quarter of an eps / e:
+// the terms of the series from kTerm on, divided by e^kTerm.
 template <int kQuarters, int kBits, int kTerm = 1, class V>
-TFLRN_INLINE V BinomialSeries(V e) {
+TFLRN_INLINE V BinomialFactor(V e) {
   using Scalar = typename LaneTraits<V>::Scalar;
-  // Each term is the one before it times this and e.
-  constexpr double kRatio = (kQuarters / 4.0 + kTerm - 1) / kTerm;
-  const V term = e * static_cast<Scalar>(kRatio);
+  const V coefficient = Broadcast<V>(
+      static_cast<Scalar>(BinomialCoefficient<kQuarters, kTerm>()));
   if constexpr (kBits * (kTerm + 1) >= FloatFormat<Scalar>::kMantissaBits + 2) {
-    return term;
+    return coefficient;
   } else {
-    return MultiplyAdd(term, BinomialSeries<kQuarters, kBits, kTerm + 1>(e),
-                       term);
+    const V next = BinomialFactor<kQuarters, kBits, kTerm + 1>(e);
+    return MultiplyAdd(next, e, coefficient);
+  }
+}
+
+// The same for p = 1, and not divided by e: e + e^2 + ...
+template <int kBits, int kTerm = 1, class V>
+TFLRN_INLINE V GeometricSeries(V e) {
+  using Scalar = typename LaneTraits<V>::Scalar;
+  if constexpr (kBits * (kTerm + 1) >= FloatFormat<Scalar>::kMantissaBits + 2) {
+    return e;
+  } else {
+    return MultiplyAdd(e, GeometricSeries<kBits, kTerm + 1>(e), e);
   }
 }
 
@@ -312,22 +331,22 @@ TFLRN_INLINE NormAndPower<V, InverseNorm<V>> WithRootPower(
   const V root = ReciprocalRootEstimate(norm);
   const V square = root * root;
   const V e = MultiplyAdd(-norm, square, one);  // square = (1 - e) / norm
-  const V inverse = MultiplyAdd(square, BinomialSeries<4, kBits>(e), square);
+  const V inverse = MultiplyAdd(square, GeometricSeries<kBits>(e), square);
   V power;
   if (p.quarter) {
     const V fourth = ReciprocalRootEstimate(root);
     const V f = MultiplyAdd(-root, fourth * fourth, one);
     // norm^-3/4 (1 - e)^3/4 (1 - f)^1/2
     const V estimate = square * fourth;
-    const V for_square = BinomialSeries<3, kBits>(e);
-    const V for_fourth = BinomialSeries<2, kBits>(f);
-    V correction = for_square + for_fourth;
+    const V for_square = e * BinomialFactor<3, kBits>(e);
+    const V factor = BinomialFactor<2, kBits>(f);
+    V correction = MultiplyAdd(f, factor, for_square);
     if constexpr (2 * kBits < FloatFormat<Scalar>::kMantissaBits + 2) {
-      correction = MultiplyAdd(for_square, for_fourth, correction);
+      correction = MultiplyAdd(for_square, f * factor, correction);
     }
     power = MultiplyAdd(estimate, correction, estimate);
   } else {
-    power = MultiplyAdd(root, BinomialSeries<2, kBits>(e), root);
+    power = MultiplyAdd(root, e * BinomialFactor<2, kBits>(e), root);
   }
   // As in the plain version, only infinity and NaN are special.
   const auto infinite = norm > FloatFormat<Scalar>::kMax;
@@ -340,6 +359,10 @@ TFLRN_INLINE auto WithPower(V norm, const PowerParams<Scalar>& p) {
     return WithRootPower(norm, p);
   } else {
     constexpr bool kPlain = kPath == PowerPath::kPlain;
+    // 2.5 cycles instead of 43, for float on an EPYC with AVX-512.
+    if (!kPlain && p.minus_beta == Scalar(-1)) {
+      return NormAndPower<V, V>{norm, Scalar(1) / norm};
+    }
     return NormAndPower<V, V>{norm, NegativePower<kPlain>(norm, p)};
   }
 }

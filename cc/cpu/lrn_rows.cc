@@ -30,8 +30,9 @@ const RowKernels<T>& Kernels() {
 // About what the kernels take where memory is not the limit: for float, with
 // vectors of 64 bytes, 0.7 cycles per element for LRN, 1.1 for LRNGrad and 1.8
 // for LRNGradGrad; with shorter vectors in proportion or somewhat more. Double
-// has half the lanes, a power that is not built from roots takes 2.4 times as
-// long, and wide windows take twice as long or, in short rows, more.
+// has half the lanes, a power that is built neither from roots nor by a
+// division takes 2.4 times as long, or more where it is not plain, and wide
+// windows take twice as long or, in short rows, more.
 template <class T>
 int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
                      int64_t tenths) {
@@ -39,7 +40,8 @@ int64_t CyclesPerRow(const LrnParams& params, int64_t channels,
   const int64_t bytes = ActiveTarget().vector_bytes;
   const int64_t lanes = bytes / sizeof(Scalar);
   int64_t cycles = channels * tenths * 16 / (10 * lanes);
-  if (!HasRootPower(params.bias, params.alpha, params.beta)) {
+  if (!HasRootPower(params.bias, params.alpha, params.beta) &&
+      params.beta != 1) {
     cycles = cycles * 5 / 2;
   }
   const int64_t radius = EffectiveRadius(params.depth_radius, channels);

@@ -39,8 +39,7 @@ TEST(PowerTest, DoubleIsWithinThreeUnitsOfTheLastPlace) {
 }
 
 template <class Scalar>
-void ExpectMeansPow(Scalar norm, float beta) {
-  const Scalar result = Power(norm, beta);
+void ExpectMeansPow(Scalar result, Scalar norm, float beta) {
   const Scalar expected = std::pow(norm, -static_cast<Scalar>(beta));
   if (std::isnan(expected)) {
     EXPECT_TRUE(std::isnan(result)) << norm << "^-" << beta;
@@ -57,6 +56,14 @@ void ExpectMeansPow(Scalar norm, float beta) {
     EXPECT_NEAR(result, expected, units * eps * std::abs(expected) + tiny)
         << norm << "^-" << beta;
   }
+}
+
+// NegativePower, and the path of the row kernels, which divides for beta 1.
+template <class Scalar>
+void ExpectMeansPow(Scalar norm, float beta) {
+  const auto params = MakePowerParams<Scalar>(beta);
+  ExpectMeansPow(Power(norm, beta), norm, beta);
+  ExpectMeansPow(WithPower<PowerPath::kAny>(norm, params).power, norm, beta);
 }
 
 template <class Scalar>
