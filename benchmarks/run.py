@@ -123,24 +123,27 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(sections: Sequence[str], quick: bool) -> Results:
-    """Measures each group in the process with its number of threads."""
+    """Measures each group in the process with its threads and its instruction set."""
     everything = len(os.sched_getaffinity(0))
-    wanted = groups(
-        [section for section in sections if section != MODELS],
-        scale=QUICK_SCALE if quick else 1,
-    )
-    if everything == 1:
-        wanted = [group for group in wanted if group.threads is None]
-    counts = sorted({everything, *(group.threads or everything for group in wanted)})
     records, models = [], []
     with _progress() as progress:
-        task = progress.add_task("starting", total=len(wanted) + (MODELS in sections))
-        with workers(*counts) as processes:
-            environment = processes[everything].environment()
+        task = progress.add_task("starting")
+        with workers() as process:
+            environment = process(everything).environment()
+            wanted = [
+                group
+                for group in groups(
+                    [section for section in sections if section != MODELS],
+                    scale=QUICK_SCALE if quick else 1,
+                )
+                if (group.threads is None or everything > 1)
+                and (group.target is None or group.target in environment["targets"])
+            ]
+            progress.update(task, total=len(wanted) + (MODELS in sections))
             for group in wanted:
                 progress.update(task, description=f"{group.section}: {group.name}")
-                process = processes[group.threads or everything]
-                records += process.measure(group, QUICK_EFFORT if quick else EFFORT)
+                worker = process(group.threads or everything, group.target)
+                records += worker.measure(group, QUICK_EFFORT if quick else EFFORT)
                 progress.advance(task)
         if MODELS in sections:
             progress.update(task, description="models: training steps")

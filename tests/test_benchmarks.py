@@ -284,6 +284,7 @@ ENVIRONMENT = {
     "python": "3.11.2",
     "compiler": "g++ 12",
     "target": "avx512",
+    "targets": ["avx512", "avx2", "baseline"],
 }
 FACTORS = {"ours": 1.0, "add": 1.0, "loop": 0.9, "stock": 20.0, "stock XLA": 9.0}
 
@@ -521,6 +522,17 @@ def test_publish_writes_all_that_is_shown(
         report.with_block("nothing", "block")
 
 
+def test_instruction_sets_are_those_that_were_measured() -> None:
+    results = full_results(ours=1.5)
+    lines = report.document(results).split("## Instruction sets")[1].splitlines()
+    assert lines[4].startswith("| layer | pass | type | AVX-512 | / loop | AVX2 |")
+    rows = [line for line in lines[6:22] if line.count(" | 1.67") == 3]
+    assert len(rows) == 16
+    some = [r for r in results.records if not r.group.endswith(", avx512")]
+    page = report.document(dataclasses.replace(results, records=some))
+    assert "| layer | pass | type | AVX2 | / loop | 128-bit vectors | / loop |" in page
+
+
 def test_a_goal_that_is_just_missed_shows_by_how_much() -> None:
     page = report.document(full_results(ours=1.0502))
     (line,) = (line for line in page.splitlines() if "| backward / add_n |" in line)
@@ -608,6 +620,26 @@ def test_run_measures_in_processes(child: Callable, tmp_path: Path) -> None:
     assert small.threads == results.all_threads
 
 
+def test_a_process_has_its_threads_and_its_instruction_set(child: Callable) -> None:
+    result = child(
+        """
+        import sys
+        import tensorflow_lrn_grad as tlg
+        sys.path.append(sys.argv[1])
+        from suite.measure import workers
+        with workers() as process:
+            default, forced = process(1), process(1, "baseline")
+            assert process(1) is default
+            assert process(2) is not default
+            assert default.environment()["target"] == tlg.build_info()["cpu_target"]
+            assert forced.environment()["target"] == "baseline"
+            assert forced.threads == 1
+        """,
+        ROOT / "benchmarks",
+    )
+    assert result.returncode == 0, result.stderr
+
+
 class InThisProcess:
     """Stands in for measure.Worker."""
 
@@ -621,8 +653,8 @@ def test_run_fails_where_ours_is_wrong(
     run = command("run")
 
     @measure.contextmanager
-    def workers(*counts: int) -> Any:
-        yield dict.fromkeys(counts, InThisProcess)
+    def workers() -> Any:
+        yield lambda *_: InThisProcess
 
     monkeypatch.setattr(run, "workers", workers)
     monkeypatch.setitem(contenders.CONTENDERS, "ours", scaled_by(1.001, "ours"))

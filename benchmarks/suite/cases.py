@@ -39,12 +39,14 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Cases that are timed in turns, with `threads` threads, or all if None."""
+    """Cases that are timed in turns, with `threads` threads, or all if None, and our
+    kernels for the instruction set `target`, or the best if None."""
 
     section: str
     name: str
     cases: tuple[Case, ...]
     threads: int | None = None
+    target: str | None = None
     rounds: int = 1  # a factor on the number of rounds
 
 
@@ -73,6 +75,7 @@ BETA = Layer("AlexNet 2, beta 0.6", (32, 27, 27, 256), Params(2, 2.0, 1e-4, 0.6)
 RADIUS_64 = Layer("radius 64", (16, 28, 28, 512), Params(64, 1.0, 1e-4, 0.75))
 LAYERS = (*NETWORKS, *RADIUS_5, BETA, RADIUS_64)
 
+TARGETS = ("avx512", "avx2", "baseline")
 FIRST_ORDER = ("LRN", "LRNGrad")
 OTHERS = ("stock", "stock XLA", "PyTorch", "oneDNN")
 MEMORY = ("add", "loop")
@@ -118,6 +121,24 @@ def types() -> Iterator[Group]:
             ]
             cases += [of_layer("stock", op, layer, t) for t in ("half", "float32")]
             yield Group("types", layer.name, tuple(cases))
+
+
+def targets() -> Iterator[Group]:
+    """Each instruction set and type, and a loop that moves the same bytes."""
+    for layer in (NETWORKS[0], RADIUS_5[1]):
+        for op in FIRST_ORDER:
+            for target in TARGETS:
+                cases = tuple(
+                    of_layer(contender, op, layer, dtype)
+                    for dtype in SIZES
+                    for contender in ("ours", "loop")
+                )
+                yield Group("targets", of_target(layer, target), cases, target=target)
+
+
+def of_target(layer: Layer, target: str) -> str:
+    """The name of a layer's group for an instruction set."""
+    return f"{layer.name}, {target}"
 
 
 def second() -> Iterator[Group]:
@@ -188,6 +209,7 @@ SECTIONS = {
     "layers": layers,
     "pooled": pooled,
     "types": types,
+    "targets": targets,
     "second": second,
     "radius": radius,
     "channels": channels,

@@ -29,6 +29,7 @@ def environment() -> dict[str, Any]:
         "python": found["python"],
         "compiler": build["compiler"],
         "target": build["cpu_target"],
+        "targets": build["cpu_targets"],
     }
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         facts["torch"] = importlib.metadata.version("torch")

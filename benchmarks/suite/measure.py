@@ -1,8 +1,8 @@
 """Verifies and times a group of cases in a separate process.
 
-The number of threads is fixed per process, and a process keeps the memory that it has
-from the system. Each number of threads therefore has its own process, which times
-whole groups.
+The number of threads and the instruction set are fixed per process, and a process keeps
+the memory that it has from the system. Each combination of the two therefore has its
+own process, which times whole groups.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +38,17 @@ class WrongResultError(Exception):
 
 
 class Worker:
-    """A process with a fixed number of threads, which measures groups."""
+    """A process with a fixed number of threads and, unless `target` is None, a forced
+    instruction set, which measures groups."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, target: str | None = None) -> None:
         self.threads = threads
         # Otherwise idle OpenMP threads (of PyTorch, oneDNN, the loop) would spin on the
         # cores that the next contender needs.
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ["OMP_NUM_THREADS"] = str(threads)
         self._pool = concurrent.futures.ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), _start, (threads,)
+            1, multiprocessing.get_context("spawn"), _start, (threads, target)
         )
         # Starts the process now, before another Worker changes the environment.
         self._pool.submit(_nothing).result()
@@ -63,22 +64,32 @@ class Worker:
 
 
 @contextmanager
-def workers(*threads: int) -> Iterator[dict[int, Worker]]:
-    started = {count: Worker(count) for count in threads}
+def workers() -> Iterator[Callable[[int, str | None], Worker]]:
+    """A function that returns the process for a number of threads and a target."""
+    started: dict[tuple[int, str | None], Worker] = {}
+
+    def worker(threads: int, target: str | None = None) -> Worker:
+        key = (threads, target)
+        if key not in started:
+            started[key] = Worker(threads, target)
+        return started[key]
+
     try:
-        yield started
+        yield worker
     finally:
-        for worker in started.values():
-            worker.stop()
+        for process in started.values():
+            process.stop()
 
 
-def _start(threads: int) -> None:
+def _start(threads: int, target: str | None) -> None:
     # The libraries log to stderr whatever TF_CPP_MIN_LOG_LEVEL says, which would garble
     # the progress bar. Exceptions do not come back through stderr.
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     # The stock ops must stay stock.
     os.environ["TFLRN_ACCELERATE"] = "0"
+    if target is not None:
+        os.environ["TFLRN_CPU_TARGET"] = target
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

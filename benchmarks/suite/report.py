@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from suite import ROOT
-from suite.cases import FIRST_ORDER, LAYERS, NETWORKS, RADII, Layer
+from suite.cases import (
+    FIRST_ORDER,
+    LAYERS,
+    NETWORKS,
+    RADII,
+    SIZES,
+    TARGETS,
+    Layer,
+    of_target,
+)
 from suite.goals import PASSES, goals
 from suite.results import Record, Results
 
@@ -18,6 +28,8 @@ README = ROOT / "README.md"
 BEGIN = "<!-- Written by benchmarks/run.py: begin -->"
 END = "<!-- Written by benchmarks/run.py: end -->"
 NONE = "-"
+
+TARGET_NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "128-bit vectors"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +57,7 @@ def tables(results: Results) -> list[Table]:
         _threads(results),
         _pooled(results),
         _types(results),
+        _targets(results),
         _second(results),
         _radius(results),
         _channels(results),
@@ -253,6 +266,36 @@ def _types(results: Results) -> Table:
     )
 
 
+def _targets(results: Results) -> Table:
+    groups = {record.group for record in results.where("targets")}
+    targets = [
+        target
+        for target in TARGETS
+        if groups & {of_target(layer, target) for layer in LAYERS}
+    ]
+    rows = []
+    for layer, op, dtype in itertools.product(LAYERS, FIRST_ORDER, SIZES):
+        cells = []
+        for target in targets:
+            same = {"group": of_target(layer, target), "op": op, "dtype": dtype}
+            ours = results.find("targets", contender="ours", **same)
+            times = results.times("targets", "ours", "loop", **same)
+            cells += [ms(ours), factor(times)]
+        if any(cell != NONE for cell in cells):
+            rows.append((layer.name, PASSES[op], dtype, *cells))
+    columns = [
+        column for target in targets for column in (TARGET_NAMES[target], "/ loop")
+    ]
+    return Table(
+        "Instruction sets",
+        ("layer", "pass", "type", *columns),
+        rows,
+        "Our kernels for each instruction set (`TFLRN_CPU_TARGET`), and their times as "
+        "multiples of a loop that moves the same bytes. Milliseconds.",
+        left=3,
+    )
+
+
 def _second(results: Results) -> Table:
     rows = []
     for ours in results.where("second", contender="ours"):
@@ -397,16 +440,13 @@ def models(results: Results) -> Table:
 # The documents --------------------------------------------------------------------
 
 
-TARGETS = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "128-bit vectors"}
-
-
 def environment_line(results: Results) -> str:
     e = results.environment
     versions = [f"TensorFlow {e['tensorflow']}"]
     versions += [f"PyTorch {e['torch']}"] if "torch" in e else []
     versions += [f"oneDNN {e['onednn']}"] if "onednn" in e else []
     return (
-        f"{e['cores']} cores of an {e['cpu']} with {TARGETS[e['target']]}, "
+        f"{e['cores']} cores of an {e['cpu']} with {TARGET_NAMES[e['target']]}, "
         f"{', '.join(versions)}, {e['date']}"
     )
 
