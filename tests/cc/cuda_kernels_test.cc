@@ -17,6 +17,8 @@ TEST_P(CudaKernelsTest, Emulated) {
   GetParam().run(&report);
   EXPECT_EQ(report.failures(), 0) << report.text();
   EXPECT_GT(report.values(), 0);
+  // A GPU refuses more, because of the kernels' launch bounds.
+  EXPECT_LE(emulated::most_threads, unsigned{LaunchPolicy::kMaxThreads});
 }
 
 INSTANTIATE_TEST_SUITE_P(Checks, CudaKernelsTest,
@@ -72,6 +74,37 @@ TEST(CudaVersionsTest, AreTheBestThatApply) {
     EXPECT_EQ(launched.block.x, shape.x) << call.Text();
     EXPECT_EQ(launched.block.y, shape.y) << call.Text();
   }
+}
+
+// Of each version: row, tile, loop, and loop with a workspace.
+TEST(CudaVersionsTest, UseTheStreamAndReturnErrors) {
+  const int64_t fits = 12288;  // 48 KiB of float.
+  for (const int64_t channels : {int64_t{96}, int64_t{33}, fits, fits + 1}) {
+    const Call call = {Op::kLrn, {2, 1, 1, 0.5f}, 1, channels};
+    std::vector<float> x = RandomInputs<float>(call, 1)[0];
+    std::vector<double> workspace(channels);
+    EXPECT_EQ(WorkspaceBytes<float>(call.op, call.params, 1, channels) == 0,
+              channels <= fits);
+    const auto stream = reinterpret_cast<Stream>(workspace.data());
+    const auto launch = [&] {
+      return LaunchOp<float>(call, {x.data()}, {x.data()}, workspace.data(),
+                             stream);
+    };
+    EXPECT_EQ(launch(), cudaSuccess) << call.Text();
+    EXPECT_EQ(emulated::launches.stream, stream) << call.Text();
+    emulated::refuse_launches = true;
+    EXPECT_NE(launch(), cudaSuccess) << call.Text();
+    emulated::refuse_launches = false;
+  }
+}
+
+// As many as blocks run at a time.
+TEST(CudaVersionsTest, HaveALimitedNumberOfWorkspaces) {
+  const auto bytes = [](int64_t rows) {
+    return WorkspaceBytes<float>(Op::kLrn, {2, 1, 1, 0.5f}, rows, 20000);
+  };
+  EXPECT_EQ(bytes(255), 255 * bytes(1));
+  EXPECT_EQ(bytes(1000000), 256 * bytes(1));
 }
 
 TEST(CudaVersionsTest, NoElementsAreNoLaunch) {

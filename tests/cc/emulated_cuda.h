@@ -6,7 +6,10 @@
 // __syncthreads to the next. The order of the threads in a block, and of the
 // blocks, differs from launch to launch, so that a missing barrier changes the
 // results. Shared memory is exactly as large as requested, and filled with NaN
-// before each block; the memory past it is poisoned for the address sanitizer.
+// before each block; the memory around it is poisoned for the address
+// sanitizer.
+// Blocks without shared memory run in pairs, so that two that use the same
+// global memory change each other's results.
 //
 // The hardware's approximations (cc/cuda/norm_power.h) have the largest errors
 // that PTX allows.
@@ -44,6 +47,8 @@
 #define __align__(bytes) __attribute__((aligned(bytes)))
 #define __launch_bounds__(...)
 
+struct CUstream_st;
+
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1)
@@ -52,10 +57,17 @@ struct dim3 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-// The dynamic shared memory, under the name that the kernel gives it.
+// The dynamic shared memory, under the name that the kernel gives it, and 4096
+// bytes past it. The assembler puts as many before it, which C++ could not do
+// without another name.
 namespace tflrn::cuda {
-alignas(16) unsigned char tflrn_shared[48 * 1024 + 4096];
+extern unsigned char tflrn_shared[48 * 1024 + 4096] asm("tflrn_shared");
 }  // namespace tflrn::cuda
+asm(".pushsection .bss\n"
+    ".balign 4096\n"
+    ".zero 4096\n"
+    "tflrn_shared: .zero 48 * 1024 + 4096\n"
+    ".popsection");
 
 namespace tflrn::emulated {
 
@@ -64,12 +76,14 @@ namespace tflrn::emulated {
   std::abort();
 }
 
-// The threads of a block, created once to run any number of functions.
+// The threads of one or more blocks, created once to run any number of
+// functions.
 class Fibers {
  public:
-  // Runs body() in threads 0 to count - 1.
-  void Run(int count, const std::function<void(int)>& enter,
+  // Runs body() in each block's threads, numbered consecutively.
+  void Run(int blocks, int threads, const std::function<void(int)>& enter,
            const std::function<void()>& body, std::mt19937* random) {
+    const int count = blocks * threads;
     while (static_cast<int>(fibers_.size()) < count) {
       fibers_.push_back(std::make_unique<Fiber>());
     }
@@ -77,17 +91,21 @@ class Fibers {
     order_.resize(count);
     std::iota(order_.begin(), order_.end(), 0);
     for (int i = 0; i < count; ++i) Start(fibers_[i].get());
+    std::vector<int> ended(blocks);
     for (int left = count; left > 0;) {
       std::shuffle(order_.begin(), order_.end(), *random);
-      const int before = left;
       for (const int i : order_) {
         if (fibers_[i]->done) continue;
         enter(i);
         SwitchTo(fibers_[i].get());
-        if (fibers_[i]->done) --left;
+        if (!fibers_[i]->done) continue;
+        ++ended[i / threads];
+        --left;
       }
-      if (left != 0 && left != before) {
-        Fail("some threads of a block wait at a barrier, and others ended");
+      for (const int in_block : ended) {
+        if (in_block != 0 && in_block != threads) {
+          Fail("some threads of a block wait at a barrier, and others ended");
+        }
       }
     }
   }
@@ -190,13 +208,19 @@ struct Launches {
   int count = 0;
   dim3 grid, block;
   size_t shared_bytes = 0;
+  CUstream_st* stream = nullptr;
 };
 inline Launches launches;
+// The most threads that a block has had.
+inline unsigned most_threads = 0;
+// For tests of what happens then.
+inline bool refuse_launches = false;
 
 inline void SetSharedBytes([[maybe_unused]] size_t bytes) {
   std::memset(cuda::tflrn_shared, 0xFF, sizeof(cuda::tflrn_shared));
 #ifdef __SANITIZE_ADDRESS__
   ASAN_UNPOISON_MEMORY_REGION(cuda::tflrn_shared, sizeof(cuda::tflrn_shared));
+  ASAN_POISON_MEMORY_REGION(cuda::tflrn_shared - 4096, 4096);
   ASAN_POISON_MEMORY_REGION(cuda::tflrn_shared + bytes,
                             sizeof(cuda::tflrn_shared) - bytes);
 #endif
@@ -269,7 +293,6 @@ enum cudaMemcpyKind {
   cudaMemcpyHostToDevice,
   cudaMemcpyDeviceToHost,
 };
-struct CUstream_st;
 using cudaStream_t = CUstream_st*;
 
 struct cudaLaunchConfig_t {
@@ -284,23 +307,29 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                                Arguments&&... arguments) {
   namespace emulated = tflrn::emulated;
   emulated::launches = {emulated::launches.count + 1, config->gridDim,
-                        config->blockDim, config->dynamicSmemBytes};
+                        config->blockDim, config->dynamicSmemBytes,
+                        config->stream};
   const unsigned threads = config->blockDim.x * config->blockDim.y;
+  emulated::most_threads = std::max(emulated::most_threads, threads);
   if (config->gridDim.x == 0 || threads == 0 || threads > 1024 ||
-      config->dynamicSmemBytes > 48 * 1024) {
+      config->dynamicSmemBytes > 48 * 1024 || emulated::refuse_launches) {
     return cudaErrorInvalidConfiguration;
   }
   gridDim = config->gridDim;
   blockDim = config->blockDim;
   const bool backwards = emulated::random_order() % 2;
-  for (unsigned block = 0; block < gridDim.x; ++block) {
-    blockIdx.x = backwards ? gridDim.x - 1 - block : block;
+  const unsigned together = config->dynamicSmemBytes == 0 ? 2 : 1;
+  for (unsigned first = 0; first < gridDim.x; first += together) {
     emulated::SetSharedBytes(config->dynamicSmemBytes);
     emulated::fibers.Run(
+        static_cast<int>(std::min(together, gridDim.x - first)),
         static_cast<int>(threads),
-        [](int thread) {
-          threadIdx.x = static_cast<unsigned>(thread) % blockDim.x;
-          threadIdx.y = static_cast<unsigned>(thread) / blockDim.x;
+        [&](int i) {
+          const unsigned block = first + static_cast<unsigned>(i) / threads;
+          const unsigned thread = static_cast<unsigned>(i) % threads;
+          blockIdx.x = backwards ? gridDim.x - 1 - block : block;
+          threadIdx.x = thread % blockDim.x;
+          threadIdx.y = thread / blockDim.x;
         },
         [&] { kernel(arguments...); }, &emulated::random_order);
     emulated::CheckSharedBytes(config->dynamicSmemBytes);

@@ -21,8 +21,10 @@
 #include <vector>
 
 #include "cc/core/lrn_params.h"
+#include "cc/core/ops.h"
 #include "cc/core/types.h"
 #include "cc/cuda/lrn_rows.h"
+#include "cc/cuda/ops.h"
 #include "tests/cc/lrn_reference.h"
 
 namespace tflrn::cuda {
@@ -139,6 +141,8 @@ struct Call {
   int64_t rows;
   int64_t channels;
   int64_t offset = 0;  // Of each buffer from an aligned address, in values.
+  // The only buffer that has it, counted from the first input; -1: all have it.
+  int shifted = -1;
   // For each output, the input that it overwrites, or -1.
   std::vector<int> in_place = {-1, -1, -1};
 
@@ -147,7 +151,8 @@ struct Call {
            std::to_string(channels) + ", radius " +
            std::to_string(params.depth_radius) + ", bias " +
            Digits(params.bias) + ", alpha " + Digits(params.alpha) + ", beta " +
-           Digits(params.beta) + ", offset " + std::to_string(offset);
+           Digits(params.beta) + ", offset " + std::to_string(offset) +
+           (shifted < 0 ? "" : " of buffer " + std::to_string(shifted));
   }
 };
 
@@ -156,20 +161,31 @@ void Begin(const Call& call) {
   last_call = call.Text() + ", " + TypeName<T>();
 }
 
+// Through ops.h, as cc/tf and cc/xla do it.
+template <class OpType, class T>
+int LaunchTensors(const Call& call, const std::vector<T*>& in,
+                  const std::vector<T*>& out, void* workspace, Stream stream) {
+  RowTensors<OpType, T> tensors = {{}, {}, call.rows, call.channels};
+  std::copy_n(in.begin(), OpType::kInputs, tensors.in.begin());
+  std::copy_n(out.begin(), OpType::kOutputs, tensors.out.begin());
+  if (WorkspaceBytes(call.params, tensors) !=
+      WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels)) {
+    return -1;
+  }
+  return Launch(call.params, tensors, workspace, stream);
+}
+
 template <class T>
 int LaunchOp(const Call& call, const std::vector<T*>& in,
-             const std::vector<T*>& out, void* workspace) {
+             const std::vector<T*>& out, void* workspace,
+             Stream stream = nullptr) {
   switch (call.op) {
     case Op::kLrn:
-      return LaunchLrn<T>(call.params, in[0], out[0], call.rows, call.channels,
-                          workspace, nullptr);
+      return LaunchTensors<Lrn>(call, in, out, workspace, stream);
     case Op::kLrnGrad:
-      return LaunchLrnGrad<T>(call.params, in[0], in[1], in[2], out[0],
-                              call.rows, call.channels, workspace, nullptr);
+      return LaunchTensors<LrnGrad>(call, in, out, workspace, stream);
     case Op::kLrnGradGrad:
-      return LaunchLrnGradGrad<T>(call.params, in[0], in[1], in[2], in[3],
-                                  out[0], out[1], out[2], call.rows,
-                                  call.channels, workspace, nullptr);
+      return LaunchTensors<LrnGradGrad>(call, in, out, workspace, stream);
   }
   return -1;
 }
@@ -183,14 +199,19 @@ Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
   std::memset(nan.data(), 0xFF, nan.size() * sizeof(T));
   std::vector<std::unique_ptr<DeviceArray<T>>> arrays;
   std::vector<T*> in, out;
+  const auto offset = [&](size_t buffer) {
+    return call.shifted < 0 || size_t(call.shifted) == buffer ? call.offset : 0;
+  };
   for (const std::vector<T>& input : inputs) {
-    arrays.push_back(std::make_unique<DeviceArray<T>>(input, call.offset));
+    arrays.push_back(
+        std::make_unique<DeviceArray<T>>(input, offset(in.size())));
     in.push_back(arrays.back()->data());
   }
   std::vector<DeviceArray<T>*> results;
   for (int i = 0; i < Outputs(call.op); ++i) {
     if (call.in_place[i] < 0) {
-      arrays.push_back(std::make_unique<DeviceArray<T>>(nan, call.offset));
+      arrays.push_back(std::make_unique<DeviceArray<T>>(
+          nan, offset(in.size() + out.size())));
       results.push_back(arrays.back().get());
     } else {
       results.push_back(arrays[call.in_place[i]].get());
@@ -201,8 +222,10 @@ Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
       WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels);
   const DeviceArray<unsigned char> workspace(
       std::vector<unsigned char>(workspace_bytes, 0xFF), 0);
+  // If none is needed, any address must do.
+  void* const no_workspace = reinterpret_cast<void*>(kWorkspaceAlignment);
   Must(LaunchOp<T>(call, in, out,
-                   workspace_bytes == 0 ? nullptr : workspace.data()),
+                   workspace_bytes == 0 ? no_workspace : workspace.data()),
        "launch");
   Tensors<T> outputs;
   for (const DeviceArray<T>* result : results) {
@@ -323,7 +346,7 @@ template <class T>
 void CheckFormulas(Report* report) {
   constexpr LrnParams kParams[] = {{0, 2, 1e-4f, 0.75f}, {0, 1, 1, 1},
                                    {0, 1, 1, 0.5f},      {0, 0.1f, 1, 0.3f},
-                                   {0, 1, 0.5f, 2},      {0, 2, 1, 0},
+                                   {0, -1, -0.5f, 2},    {0, 2, 1, 0},
                                    {0, 1, 1e-4f, -0.5f}, {0, 1, 2e-5f, 0.75f}};
   constexpr int64_t kRadii[] = {0, 1, 2, 5, 7, 64, kLargest};
   static_assert(std::size(kRadii) % 2 == 1 && std::size(kParams) == 8,
@@ -348,6 +371,25 @@ void CheckFormulas(Report* report) {
   }
 }
 
+// Each version has code for each small radius, and a wide window has a part of
+// a chunk at each end. Of 3000 channels, the small windows fit into shared
+// memory, and the wide ones, from radius 9 on, do not.
+inline void CheckRadii(Report* report) {
+  for (const int64_t channels : {64, 65, 66, 3000}) {
+    for (int64_t radius = 0; radius <= 26; ++radius) {
+      if (channels == 3000 && radius != 8 && radius != 9) continue;
+      for (const Op op : kOps) {
+        const Call call = {op, {radius, 1, 1, 0.75f}, 2, channels};
+        const Tensors<float> inputs = RandomInputs<float>(call, 13);
+        const Tensors<float> outputs = RunCall(call, inputs, report);
+        for (const int64_t row : {0, 1}) {
+          CheckRow(call, inputs, outputs, row, report);
+        }
+      }
+    }
+  }
+}
+
 // Outputs over inputs, other alignments, parts of the rows: the bits are always
 // the same, also with more rows than workspaces.
 template <class T>
@@ -358,7 +400,7 @@ void CheckBits(Report* report) {
       {{1, -1, -1}, {-1, 2, -1}, {-1, -1, 3}, {1, 2, 3}}};
   uint32_t seed = 1;
   for (const int64_t channels : {1, 3, 24, 33, 34, 96, 1000}) {
-    for (const int64_t radius : {0, 2, 4, 5, 12, 2000}) {
+    for (const int64_t radius : {2, 4, 5, 8, 9, 2000}) {
       for (const Op op : kOps) {
         const LrnParams p = {radius, 1, 0.5f, seed % 3 == 0 ? 1.0f : 0.75f};
         Call call = {op, p,
@@ -376,6 +418,9 @@ void CheckBits(Report* report) {
         other.offset = 1 + seed % 15;
         ExpectSameBits(other, RunCall(other, inputs, report), outputs,
                        "other alignment", report);
+        other.shifted = static_cast<int>(seed) % (Inputs(op) + Outputs(op));
+        ExpectSameBits(other, RunCall(other, inputs, report), outputs,
+                       "another alignment of one buffer", report);
         other = call;
         other.rows = call.rows / 2 + 1;
         Tensors<T> first_inputs = inputs, first_outputs = outputs;
@@ -386,9 +431,11 @@ void CheckBits(Report* report) {
       }
     }
   }
-  // The longest rows of the versions that add pairs, and the next.
-  for (const int64_t channels : {3056, 3064, 3072}) {
-    const Call call = {Op::kLrnGradGrad, {5, 1, 0.5f, 0.75f}, 2, channels};
+  // The longest rows of the versions that add pairs, and the next; and 383,
+  // where the rows that make whole packs of 8 do not fit, so that tiles begin
+  // unaligned.
+  for (const int64_t channels : {383, 3056, 3064, 3072}) {
+    const Call call = {Op::kLrnGradGrad, {5, 1, 0.5f, 0.75f}, 5, channels};
     const Tensors<T> inputs = RandomInputs<T>(call, 98);
     Call other = call;
     other.offset = 1;
@@ -541,14 +588,36 @@ inline void CheckWorkspaceBytes(Report* report) {
   }
 }
 
-// A denormal gradient divided by a small norm is normal, and keeps its bits.
-inline void CheckDenormalGradients(Report* report) {
-  for (const float dy : {9.6e-43f, 4e-45f}) {
-    const Call call = {Op::kLrnGradGrad, {0, 0x1p-60f, 1, 0.75f}, 4, 96};
-    Tensors<float> inputs = RandomInputs<float>(call, 12);
-    const float values[] = {0x1p30f, dy, 0x1p-30f, 1};
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      std::fill(inputs[i].begin(), inputs[i].end(), values[i]);
+// Rows of equal values, where the power or the reciprocal of a norm is near the
+// ends of float's range.
+inline void CheckRangeEnds(Report* report) {
+  const struct {
+    Op op;
+    float bias, alpha, beta;
+    std::vector<float> inputs;
+  } cases[] = {
+      // A denormal gradient divided by a small norm is normal, and keeps its
+      // bits.
+      {Op::kLrnGradGrad, 0x1p-60f, 1, 0.75f, {0x1p30f, 9.6e-43f, 0x1p-30f, 1}},
+      {Op::kLrnGradGrad, 0x1p-60f, 1, 0.75f, {0x1p30f, 4e-45f, 0x1p-30f, 1}},
+      {Op::kLrnGradGrad,
+       0x1p-60f,
+       0x1p80f,
+       0.75f,
+       {0x1p-50f, 9.6e-43f, 0x1p-70f, 0}},
+      // The smallest norm for which approximations are used, and one below,
+      // whose quarter is denormal.
+      {Op::kLrnGrad, 0x1p-124f, 1, 0.75f, {0x1p-60f, 0x1p-80f, 0x1p-63f}},
+      {Op::kLrnGrad, 0x1p-125f, 1, 0.75f, {0x1p-60f, 0x1p-80f, 0x1p-63f}},
+      // A norm whose reciprocal is denormal, and one whose power is.
+      {Op::kLrnGrad, 0x1p127f, 1, 0.75f, {0x1p60f, 1, 0x1p62f}},
+      {Op::kLrn, 0x1p127f, 0, 1, {0x1p60f}},
+  };
+  for (const auto& c : cases) {
+    const Call call = {c.op, {0, c.bias, c.alpha, c.beta}, 4, 96};
+    Tensors<float> inputs;
+    for (const float value : c.inputs) {
+      inputs.emplace_back(call.rows * call.channels, value);
     }
     const Tensors<float> outputs = RunCall(call, inputs, report);
     for (int64_t row = 0; row < call.rows; ++row) {
@@ -576,8 +645,9 @@ inline std::vector<Check> AllChecks() {
   add(BFloat16{});
   add(float{});
   add(double{});
+  checks.push_back({"radii", CheckRadii});
   checks.push_back({"special values", CheckSpecialValues});
-  checks.push_back({"denormal gradients", CheckDenormalGradients});
+  checks.push_back({"ends of the range", CheckRangeEnds});
   checks.push_back({"empty tensors", CheckEmpty});
   checks.push_back({"workspace", CheckWorkspaceBytes});
   return checks;
