@@ -203,10 +203,11 @@ double Tolerance(const Expected& expected, int64_t summands, double more = 0) {
   const double sums = (static_cast<double>(summands + 8) * eps + more) *
                       static_cast<double>(expected.magnitude);
   if (sizeof(T) != 2) return sums;
-  // One rounding; denormal halves are 2^-24 apart.
+  // One rounding. Denormal halves are 2^-24 apart, denormal bfloat16s 2^-133.
+  const double denormal = std::is_same_v<T, Half> ? 0x1p-25 : 0x1p-134;
   return sums +
          RoundingError<T>() * std::abs(static_cast<double>(expected.value)) +
-         0x1p-25;
+         denormal;
 }
 
 }  // namespace tflrn
