@@ -1,30 +1,41 @@
-// Times the GPU kernels, and cuDNN's if it is found, against a device-to-device
-// copy in the same run. tools/check_gpu.py compiles and starts it.
+// Times the GPU kernels, and cuDNN's where it is found, against copies from
+// device to device in the same run. tools/check_gpu.py compiles and starts it.
 //
-//     time_kernels FILE [WORDS...]
+//     time_kernels FILE [WORDS...]    prints tables, and writes FILE (JSON); of
+//                                     the cases that have all the words in
+//                                     their names, as in "AlexNet 1, LRN, half"
 //
-// prints a table and writes FILE (JSON), for the cases whose names have all the
-// words; a name is like "AlexNet 1, LRN, half".
+// Each time is the median of several, each the mean of enough launches, taken
+// by events. A case has as many sets of tensors, used in turn, as leave the L2
+// cache behind. Our results are compared with the formulas before they are
+// timed.
 //
-// Each time is the median of several means over many launches, measured with
-// events. A case uses enough sets of tensors, in turn, to exceed the L2 cache.
-// Our results are compared with the formulas before they are timed; cuDNN,
-// timed for float alone, is not checked. The copy is timed before and after
-// everything else: the table has shares of the first rate, the file of the
-// larger one.
+// "of copy" is the share of the rate of a large copy, which is timed before and
+// after our kernels: the table has shares of the first rate, the file of the
+// larger one. "of same" is that of the rate of copying as many bytes as the
+// case reads and writes, which starts and ends as often.
 //
-// Exit status: 0; 1 if a result is wrong; 3 if there is no GPU.
+// cuDNN comes last, in float: where its libraries do not fit together it ends
+// the process. It is timed in both layouts, over the same memory: that of our
+// tensors, NHWC, and NCHW, for which it has other kernels. In NHWC its largest
+// difference from the formulas is shown, too.
+//
+// Exit status: 0, or 1 where a result is wrong, or 3 where there is no GPU.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "cc/cuda/lrn_rows.h"
@@ -66,12 +77,12 @@ class Timer {
     cudaEventDestroy(end_);
   }
 
-  // Seconds per call of run(i), i = 0, 1, 2...
+  // Seconds of one call of run(i), i = 0, 1, 2...
   template <class Function>
   double Seconds(const Function& run) {
     constexpr int kMedianOf = 15;
     constexpr double kSecondsEach = 2e-3;
-    Mean(3, run);  // The first launches are slow.
+    Mean(3, run);  // What is first is slow.
     const double once = Mean(3, run);
     const int count =
         static_cast<int>(std::clamp(kSecondsEach / once, 1.0, 1000.0));
@@ -126,29 +137,53 @@ class Buffer {
   char* memory_ = nullptr;
 };
 
-// Bytes per second, read plus written, once the clocks have ramped up.
-double CopyRate(Timer* timer) {
-  constexpr int64_t kBytes = int64_t{1} << 30;
-  constexpr std::chrono::milliseconds kWarmUp(500);
-  const std::vector<float> values(1 << 20, 1.5f);
-  const Buffer from(kBytes, values), to(kBytes, values);
-  const auto copy = [&](int) {
-    Must(cudaMemcpyAsync(to.As<char>(), from.As<char>(), kBytes,
+// Copies from device to device.
+class Copies {
+ public:
+  explicit Copies(Timer* timer) : timer_(timer) {}
+
+  // Bytes a second, read and written, of the largest copy, once the clocks have
+  // risen.
+  double Rate() {
+    constexpr std::chrono::milliseconds kWarmUp(500);
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < kWarmUp) {
+      Copy(0, kBytes);
+      Must(cudaDeviceSynchronize(), "a copy");
+    }
+    return Rate(2 * kBytes);
+  }
+
+  // Of one that reads and writes so many bytes together, from and to another
+  // place each time.
+  double Rate(int64_t bytes) {
+    const int64_t each = std::min(bytes / 2, kBytes);
+    const int64_t places = kBytes / each;
+    const auto copy = [&](int i) { Copy(i % places * each, each); };
+    return static_cast<double>(2 * each) / timer_->Seconds(copy);
+  }
+
+ private:
+  static constexpr int64_t kBytes = int64_t{1} << 30;
+
+  static std::vector<float> Values() {
+    return RandomInputs<float>({Op::kLrn, {}, 1 << 12, 1 << 8}, 2)[0];
+  }
+
+  void Copy(int64_t at, int64_t bytes) {
+    Must(cudaMemcpyAsync(to_.As<char>() + at, from_.As<char>() + at, bytes,
                          cudaMemcpyDeviceToDevice, nullptr),
          "cudaMemcpyAsync");
-  };
-  const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < kWarmUp) {
-    copy(0);
-    Must(cudaDeviceSynchronize(), "a copy");
   }
-  return 2.0 * kBytes / timer->Seconds(copy);
-}
+
+  Timer* timer_;
+  Buffer from_{kBytes, Values()};
+  Buffer to_{kBytes, Values()};
+};
 
 __global__ void Nothing() {}
 
-// cuDNN, loaded at run time. Its functions are declared here as documented,
-// since this file is compiled without its headers.
+// cuDNN, which this file is not compiled with: its types are its documentation.
 class Cudnn {
  public:
   Cudnn() {
@@ -174,37 +209,30 @@ class Cudnn {
                 ready_ ? "" : ", not usable");
   }
 
-  // Seconds per pass, or a negative number if cuDNN refuses. The tensors of
-  // call i are tensor(i, 0), tensor(i, 1)...: x and y, or dy, x, y and dx.
-  template <class Function>
-  double Seconds(Op op, const Layer& layer, bool nhwc, const Function& tensor,
-                 Timer* timer) {
-    if (!ready_ || op == Op::kLrnGradGrad) return -1;
+  bool ready() const { return ready_; }
+
+  // Whether it takes a case.
+  bool Takes(Op op, const Layer& layer, bool nhwc) {
     const unsigned window = static_cast<unsigned>(2 * layer.radius + 1);
     // cuDNN divides its alpha by the window.
-    const int failed = set_tensor_(tensor_, nhwc ? 1 : 0, /*float*/ 0,
-                                   static_cast<int>(layer.batch),
-                                   static_cast<int>(layer.channels),
-                                   static_cast<int>(layer.height),
-                                   static_cast<int>(layer.width)) != 0 ||
-                       set_lrn_(lrn_, window, 1e-4 * window, 0.75, 2) != 0;
-    if (failed) return -1;
+    return ready_ && op != Op::kLrnGradGrad &&
+           set_tensor_(tensor_, nhwc ? 1 : 0, /*float*/ 0,
+                       static_cast<int>(layer.batch),
+                       static_cast<int>(layer.channels),
+                       static_cast<int>(layer.height),
+                       static_cast<int>(layer.width)) == 0 &&
+           set_lrn_(lrn_, window, 1e-4 * window, 0.75, 2) == 0;
+  }
+
+  // Of the case that it took last; an error, or 0. The tensors are x and y, or
+  // dy, x, y and dx.
+  int Launch(Op op, float* const* tensors) {
     const float one = 1, zero = 0;
-    int error = 0;
-    const auto run = [&](int i) {
-      error |= op == Op::kLrn
-                   ? forward_(handle_, lrn_, 0, &one, tensor_, tensor(i, 0),
-                              &zero, tensor_, tensor(i, 1))
-                   : backward_(handle_, lrn_, 0, &one, tensor_, tensor(i, 2),
-                               tensor_, tensor(i, 0), tensor_, tensor(i, 1),
-                               &zero, tensor_, tensor(i, 3));
-    };
-    run(0);
-    if (error != 0 || cudaDeviceSynchronize() != cudaSuccess) {
-      cudaGetLastError();
-      return -1;
-    }
-    return timer->Seconds(run);
+    return op == Op::kLrn ? forward_(handle_, lrn_, 0, &one, tensor_,
+                                     tensors[0], &zero, tensor_, tensors[1])
+                          : backward_(handle_, lrn_, 0, &one, tensor_,
+                                      tensors[2], tensor_, tensors[0], tensor_,
+                                      tensors[1], &zero, tensor_, tensors[3]);
   }
 
  private:
@@ -239,8 +267,7 @@ std::string Format(const char* format, ...) {
   return text;
 }
 
-// The file. It is rewritten with each result, and so complete wherever a run
-// ends.
+// The file, written again with each result: it is whole wherever a run ends.
 class Results {
  public:
   Results(const char* path, const cudaDeviceProp& device)
@@ -254,8 +281,7 @@ class Results {
     copies_.push_back(rate);
     Write();
   }
-  // Adds an object with these members and, given a rate, its share of the
-  // copy's rate.
+  // Members of an object; of a rate, its share of the copy's is one of them.
   void Add(const std::string& members, double rate = 0) {
     results_.push_back({members, rate});
     Write();
@@ -303,8 +329,9 @@ struct Session {
   std::vector<std::string> words;
   int64_t l2_bytes;
   Timer timer{};
-  Cudnn cudnn{};
+  Copies copies{&timer};
   int64_t wrong = 0;
+  std::map<std::string, double> float_seconds{};  // By the names of cases.
 
   bool Wants(const std::string& name) const {
     return std::all_of(words.begin(), words.end(), [&](const auto& word) {
@@ -313,129 +340,203 @@ struct Session {
   }
 };
 
+// An op on the tensors of a layer.
 template <class T>
-void TimeLayer(Op op, const Layer& layer, Session* session) {
-  const char* type = TypeName<T>();
-  const std::string name =
-      std::string(layer.name) + ", " + Name(op) + ", " + type;
-  if (!session->Wants(name)) return;
-  const LrnParams params = {layer.radius, 2, 1e-4f, 0.75f};
-  const Call call = {op, params, layer.rows(), layer.channels};
-  const int tensors = Inputs(op) + Outputs(op);
-  const int64_t tensor_bytes = layer.values() * int64_t{sizeof(T)};
-  const int64_t set_bytes = tensors * tensor_bytes;
-  size_t free_bytes, total_bytes;
-  Must(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  // At least two: the cache may keep part of one that is a few times its size.
-  const int64_t sets = std::min<int64_t>(
-      std::clamp<int64_t>(4 * session->l2_bytes / set_bytes + 1, 2, 64),
-      static_cast<int64_t>(0.9 * free_bytes) / set_bytes);
-  if (sets == 0) {
-    std::printf("%s: not timed, it needs %.1f GB\n", name.c_str(),
-                1e-9 * set_bytes);
-    return;
+class Case {
+ public:
+  Case(Op op, const Layer& layer)
+      : layer(layer),
+        name(std::string(layer.name) + ", " + Name(op) + ", " + TypeName<T>()),
+        call{
+            op, {layer.radius, 2, 1e-4f, 0.75f}, layer.rows(), layer.channels} {
   }
-  Begin<T>(call);
 
-  // The first rows hold a period of random values; the rest repeats it.
-  Call period = call;
-  period.rows = std::min<int64_t>(call.rows, (1 << 18) / call.channels + 1);
-  const Tensors<T> inputs = RandomInputs<T>(period, 1);
-  std::vector<std::unique_ptr<Buffer>> buffers;
-  const auto buffer = [&](int64_t set, int tensor) {
-    return buffers[set * tensors + tensor]->As<T>();
-  };
-  const std::vector<T> nothing(1 << 16, Round<T>(NAN));
-  for (int64_t set = 0; set < sets; ++set) {
-    for (int i = 0; i < tensors; ++i) {
-      buffers.push_back(std::make_unique<Buffer>(
-          tensor_bytes, i < Inputs(op) ? inputs[i] : nothing));
+  int tensors() const { return Inputs(call.op) + Outputs(call.op); }
+  int64_t tensor_bytes() const { return layer.values() * int64_t{sizeof(T)}; }
+  // All that is read and written.
+  int64_t bytes() const { return tensors() * tensor_bytes(); }
+  int64_t sets() const { return static_cast<int64_t>(in_.size()); }
+
+  // As many sets of tensors as leave the L2 cache behind: none where the GPU
+  // has too little memory.
+  void Allocate(int64_t l2_bytes) {
+    size_t free_bytes, total_bytes;
+    Must(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
+    // Two at least: of one that is a few times as large the cache may keep
+    // some.
+    const int64_t sets = std::min<int64_t>(
+        std::clamp<int64_t>(4 * l2_bytes / bytes() + 1, 2, 64),
+        static_cast<int64_t>(0.9 * static_cast<double>(free_bytes)) / bytes());
+    if (sets == 0) {
+      std::printf("%s: not timed, it needs %.1f GB\n", name.c_str(),
+                  1e-9 * static_cast<double>(bytes()));
+      return;
     }
+    Begin<T>(call);
+    // The first rows hold a period of random values; all else repeats it.
+    Call period = call;
+    period.rows = std::min<int64_t>(call.rows, (1 << 18) / call.channels + 1);
+    const Tensors<T> inputs = RandomInputs<T>(period, 1);
+    const std::vector<T> nothing(1 << 16, Round<T>(NAN));
+    in_.resize(sets);
+    out_.resize(sets);
+    for (int64_t set = 0; set < sets; ++set) {
+      for (int t = 0; t < tensors(); ++t) {
+        const bool input = t < Inputs(call.op);
+        buffers_.push_back(std::make_unique<Buffer>(
+            tensor_bytes(), input ? inputs[t] : nothing));
+        (input ? in_ : out_)[set].push_back(buffers_.back()->As<T>());
+      }
+    }
+    const size_t workspace_bytes =
+        WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels);
+    workspace_ = std::make_unique<Buffer>(
+        static_cast<int64_t>(workspace_bytes) + 16, nothing);
   }
-  const size_t workspace_bytes =
-      WorkspaceBytes<T>(op, params, call.rows, call.channels);
-  const Buffer workspace(static_cast<int64_t>(workspace_bytes) + 16, nothing);
-  const auto run = [&](int i) {
-    std::vector<T*> in, out;
-    for (int t = 0; t < tensors; ++t) {
-      (t < Inputs(op) ? in : out).push_back(buffer(i % sets, t));
-    }
-    Must(LaunchOp<T>(call, in, out, workspace.As<void>()), "launch");
-  };
 
-  // Checks the first and the last rows, with their inputs read from the GPU.
-  run(0);
-  Must(cudaDeviceSynchronize(), "a kernel");
-  Report report;
-  constexpr int64_t kRows = 8;
-  for (const int64_t begin : {int64_t{0}, call.rows - kRows}) {
+  // Call i of the op.
+  void Launch(int i) const {
+    Must(LaunchOp<T>(call, in_[i % sets()], out_[i % sets()],
+                     workspace_->As<void>()),
+         "launch");
+  }
+
+  // Of call i.
+  std::vector<T*> TensorsOf(int i) const {
+    std::vector<T*> all = in_[i % sets()];
+    all.insert(all.end(), out_[i % sets()].begin(), out_[i % sets()].end());
+    return all;
+  }
+
+  // Calls check(call, inputs, outputs) with the first rows of the first set and
+  // its last ones, whose inputs are those of some row, on the host.
+  template <class Check>
+  void ForSomeRows(const Check& check) const {
+    Must(cudaDeviceSynchronize(), "a kernel");
     Call some = call;
-    some.rows = kRows;
-    const auto rows_of = [&](int tensor) {
-      std::vector<T> values(kRows * call.channels);
-      Must(cudaMemcpy(values.data(), buffer(0, tensor) + begin * call.channels,
-                      values.size() * sizeof(T), cudaMemcpyDeviceToHost),
-           "cudaMemcpy");
-      return values;
-    };
-    Tensors<T> in, out;
-    for (int t = 0; t < tensors; ++t) {
-      (t < Inputs(op) ? in : out).push_back(rows_of(t));
+    some.rows = 8;
+    for (const int64_t begin : {int64_t{0}, call.rows - some.rows}) {
+      Tensors<T> in, out;
+      int t = 0;
+      for (const T* tensor : TensorsOf(0)) {
+        std::vector<T> values(some.rows * some.channels);
+        Must(cudaMemcpy(values.data(), tensor + begin * some.channels,
+                        values.size() * sizeof(T), cudaMemcpyDeviceToHost),
+             "cudaMemcpy");
+        (t++ < Inputs(call.op) ? in : out).push_back(std::move(values));
+      }
+      check(some, in, out);
     }
-    for (int64_t row = 0; row < kRows; ++row) {
+  }
+
+  const Layer& layer;
+  const std::string name;
+  const Call call;
+
+ private:
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::unique_ptr<Buffer> workspace_;
+  std::vector<std::vector<T*>> in_, out_;  // Of each set.
+};
+
+template <class T>
+void TimeOurs(Op op, const Layer& layer, Session* session) {
+  Case<T> timed(op, layer);
+  if (!session->Wants(timed.name)) return;
+  const double same = session->copies.Rate(timed.bytes());
+  timed.Allocate(session->l2_bytes);
+  if (timed.sets() == 0) return;
+  timed.Launch(0);
+  Report report;
+  timed.ForSomeRows([&](const Call& some, const auto& in, const auto& out) {
+    for (int64_t row = 0; row < some.rows; ++row) {
       CheckRow(some, in, out, row, &report);
     }
-  }
+  });
   session->wrong += report.failures();
   if (report.failures() != 0) std::printf("WRONG: %s", report.text().c_str());
 
-  const double seconds = session->timer.Seconds(run);
-  const double rate = static_cast<double>(tensors) *
-                      static_cast<double>(tensor_bytes) / seconds;
-  double cudnn_seconds = -1;
-  bool nhwc = true;
-  if constexpr (std::is_same_v<T, float>) {
-    const auto time = [&] {
-      return session->cudnn.Seconds(
-          op, layer, nhwc, [&](int i, int t) { return buffer(i % sets, t); },
-          &session->timer);
-    };
-    cudnn_seconds = time();
-    if (cudnn_seconds < 0) {
-      nhwc = false;
-      cudnn_seconds = time();
-    }
-  }
-
-  std::string cudnn_text, cudnn_members;
-  if (cudnn_seconds > 0) {
-    const char* layout = nhwc ? "NHWC" : "NCHW";
-    cudnn_text = Format("%9.3f %6.1f  %s", 1e3 * cudnn_seconds,
-                        cudnn_seconds / seconds, layout);
-    cudnn_members = Format("\"cudnn_ms\": %.6g, \"cudnn_layout\": \"%s\"",
-                           1e3 * cudnn_seconds, layout);
-  } else {
-    cudnn_members = "\"cudnn_ms\": null, \"cudnn_layout\": null";
-  }
-  std::printf("%-12s %-11s %-9s %9.3f %7.0f %6.1f %%  %s\n", layer.name,
-              Name(op), type, 1e3 * seconds, 1e-9 * rate,
-              100 * rate / session->results.copies()[0], cudnn_text.c_str());
+  const double seconds =
+      session->timer.Seconds([&](int i) { timed.Launch(i); });
+  const double rate = static_cast<double>(timed.bytes()) / seconds;
+  if (std::is_same_v<T, float>) session->float_seconds[timed.name] = seconds;
+  std::printf("%-12s %-11s %-9s %9.3f %7.0f %6.1f %% %6.1f %%\n", layer.name,
+              Name(op), TypeName<T>(), 1e3 * seconds, 1e-9 * rate,
+              100 * rate / session->results.copies()[0], 100 * rate / same);
   session->results.Add(
       Format("\"layer\": \"%s\", \"shape\": [%lld, %lld, %lld, %lld], "
              "\"radius\": %lld, \"op\": \"%s\", \"type\": \"%s\", "
-             "\"sets\": %lld, \"ms\": %.6g, \"gb_per_s\": %.6g, %s, "
-             "\"wrong_values\": %lld",
+             "\"sets\": %lld, \"ms\": %.6g, \"gb_per_s\": %.6g, "
+             "\"same_bytes_copy_gb_per_s\": %.6g, \"wrong_values\": %lld",
              layer.name, static_cast<long long>(layer.batch),
              static_cast<long long>(layer.height),
              static_cast<long long>(layer.width),
              static_cast<long long>(layer.channels),
-             static_cast<long long>(layer.radius), Name(op), type,
-             static_cast<long long>(sets), 1e3 * seconds, 1e-9 * rate,
-             cudnn_members.c_str(), static_cast<long long>(report.failures())),
+             static_cast<long long>(layer.radius), Name(op), TypeName<T>(),
+             static_cast<long long>(timed.sets()), 1e3 * seconds, 1e-9 * rate,
+             1e-9 * same, static_cast<long long>(report.failures())),
       rate);
 }
 
-// LRN of 64 values, and a kernel that does nothing.
+// The largest difference of the first output's values from the formulas,
+// relative to the magnitude of the terms.
+double LargestError(const Case<float>& timed) {
+  double largest = 0;
+  timed.ForSomeRows([&](const Call& some, const auto& in, const auto& out) {
+    for (int64_t row = 0; row < some.rows; ++row) {
+      const Row values = RowOf(some, in, row);
+      const std::vector<Expected> expected =
+          some.op == Op::kLrn ? ExpectedLrn(some.params, values)
+                              : ExpectedLrnGrad(some.params, values);
+      for (int64_t k = 0; k < some.channels; ++k) {
+        const double error = std::abs(out[0][row * some.channels + k] -
+                                      static_cast<double>(expected[k].value));
+        if (error == 0) continue;
+        const double relative =
+            error / static_cast<double>(expected[k].magnitude);
+        // Also where it is NaN.
+        if (!(relative <= largest)) largest = relative;
+      }
+    }
+  });
+  return largest;
+}
+
+void TimeCudnn(Op op, const Layer& layer, Cudnn* cudnn, Session* session) {
+  Case<float> timed(op, layer);
+  if (!session->Wants(timed.name)) return;
+  if (!cudnn->Takes(op, layer, true) && !cudnn->Takes(op, layer, false)) return;
+  timed.Allocate(session->l2_bytes);
+  if (timed.sets() == 0) return;
+  const double ours = session->float_seconds[timed.name];
+  for (const bool nhwc : {true, false}) {
+    const char* const layout = nhwc ? "NHWC" : "NCHW";
+    int error = cudnn->Takes(op, layer, nhwc) ? 0 : -1;
+    const auto run = [&](int i) {
+      error |= cudnn->Launch(op, timed.TensorsOf(i).data());
+    };
+    if (error == 0) run(0);
+    if (error != 0 || cudaDeviceSynchronize() != cudaSuccess) {
+      cudaGetLastError();
+      std::printf("%-12s %-11s %-6s refused\n", layer.name, Name(op), layout);
+      continue;
+    }
+    const double difference = nhwc ? LargestError(timed) : NAN;
+    const double seconds = session->timer.Seconds(run);
+    std::printf("%-12s %-11s %-6s %9.3f %7.1f %11s\n", layer.name, Name(op),
+                layout, 1e3 * seconds, seconds / ours,
+                nhwc ? Format("%.1e", difference).c_str() : "");
+    session->results.Add(
+        Format("\"layer\": \"%s\", \"op\": \"%s\", \"type\": \"float\", "
+               "\"cudnn_layout\": \"%s\", \"cudnn_ms\": %.6g, "
+               "\"times_ours\": %.4g, \"largest_error\": %s",
+               layer.name, Name(op), layout, 1e3 * seconds, seconds / ours,
+               std::isfinite(difference) ? Format("%.3g", difference).c_str()
+                                         : "null"));
+  }
+}
+
+// A tensor of 64 values beside a kernel that does nothing.
 void TimeLaunch(Session* session) {
   if (!session->Wants("launch")) return;
   const Layer layer = {"launch", 1, 1, 1, 64, 5};
@@ -467,24 +568,34 @@ int Main(const char* path, const std::vector<std::string>& words) {
   Must(cudaGetDeviceProperties(&device, 0), "cudaGetDeviceProperties");
   Session session = {Results(path, device), words, device.l2CacheSize};
   const auto copy = [&] {
-    const double rate = CopyRate(&session.timer);
+    const double rate = session.copies.Rate();
     session.results.AddCopy(rate);
     std::printf("%s: a copy moves %.0f GB/s, read and written\n", device.name,
                 1e-9 * rate);
   };
   copy();
-  std::printf("%-12s %-11s %-9s %9s %7s %8s  %9s %6s\n", "layer", "op", "type",
-              "ms", "GB/s", "of copy", "cuDNN ms", "times");
+  std::printf("%-12s %-11s %-9s %9s %7s %8s %8s\n", "layer", "op", "type", "ms",
+              "GB/s", "of copy", "of same");
   TimeLaunch(&session);
   for (const Layer& layer : kLayers) {
     for (const Op op : kOps) {
-      TimeLayer<Half>(op, layer, &session);
-      TimeLayer<BFloat16>(op, layer, &session);
-      TimeLayer<float>(op, layer, &session);
-      TimeLayer<double>(op, layer, &session);
+      TimeOurs<Half>(op, layer, &session);
+      TimeOurs<BFloat16>(op, layer, &session);
+      TimeOurs<float>(op, layer, &session);
+      TimeOurs<double>(op, layer, &session);
     }
   }
   copy();
+  if (!session.float_seconds.empty()) {
+    Cudnn cudnn;
+    if (cudnn.ready()) {
+      std::printf("%-12s %-11s %-6s %9s %7s %11s\n", "layer", "op", "layout",
+                  "cuDNN ms", "of ours", "difference");
+    }
+    for (const Layer& layer : kLayers) {
+      for (const Op op : kOps) TimeCudnn(op, layer, &cudnn, &session);
+    }
+  }
   if (session.wrong != 0) {
     std::printf("%lld values are wrong\n",
                 static_cast<long long>(session.wrong));
@@ -496,7 +607,7 @@ int Main(const char* path, const std::vector<std::string>& words) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
-  // Line-buffered, so that a program that dies has printed its results.
+  // A program that dies has printed what it knew.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   if (argc < 2) {
     std::fprintf(stderr, "usage: time_kernels FILE [WORDS...]\n");
