@@ -332,6 +332,22 @@ def test_a_gpu_step_that_was_asked_for_is_not_left_out(
     assert machine.results()["check"] == "ok"
 
 
+def test_a_kernel_that_cannot_be_profiled_hides_no_other(machine: Machine) -> None:
+    machine.tools["ncu"] = """
+        case "$*" in
+          *", LRNGrad, , half") echo "==ERROR== no counters"; exit 9 ;;
+          *) echo "profiled: $*" ;;
+        esac
+        """
+    assert machine.check("profile") == 1
+    assert (
+        machine.results()["profile"]
+        == "FAILED: LRNGrad, half: exit status 9: ==ERROR== no counters"
+    )
+    assert machine.log().count("profiled: ") == 5
+    assert "--print-details all" in machine.log()
+
+
 def test_cases_can_be_timed_again(machine: Machine) -> None:
     machine.compiled["time_kernels"] = 'shift; printf "%s|" "$@"'
     assert machine.check("time", "--case", "AlexNet 1", "--case", ", half") == 0

@@ -74,6 +74,16 @@ SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 # The checks that launch every version with every window.
 SANITIZED = ("repeated runs", "special values", "extreme norms")
 PROFILER = "ncu"
+SECTIONS = (
+    "SpeedOfLight",
+    "LaunchStats",
+    "Occupancy",
+    "MemoryWorkloadAnalysis",
+    "SchedulerStats",
+    "WarpStateStats",
+    "InstructionStats",
+)
+SHOWN_METRICS = ("==ERROR", "Duration", "DRAM Throughput", "Achieved Occupancy")
 
 
 def run_all(
@@ -269,6 +279,18 @@ def arch_by_runtime(session: Session) -> str | None:
     return found and found[1]
 
 
+def run_each(session: Session, *batches: dict[str, list], **options) -> None:
+    """Runs the commands of one after those of the other, whatever has failed."""
+    wrong = []
+    for commands in batches:
+        try:
+            session.run(commands, **options)
+        except SystemExit as why:
+            wrong.append(str(why))
+    if wrong:
+        raise SystemExit("; ".join(dict.fromkeys(wrong)))
+
+
 def compile_programs(session: Session, arch: str) -> None:
     """check_kernels and time_kernels, for one architecture."""
     assert session.cuda is not None
@@ -298,15 +320,8 @@ def compile_programs(session: Session, arch: str) -> None:
         ]
         for program in programs
     }
-    wrong = []
     # One program that does not compile does not stop the other.
-    for commands in (compiles, links):
-        try:
-            session.run(commands)
-        except SystemExit as why:
-            wrong.append(str(why))
-    if wrong:
-        raise SystemExit("; ".join(wrong))
+    run_each(session, compiles, links)
 
 
 def build(session: Session) -> None:
@@ -387,12 +402,21 @@ def profile(session: Session) -> str | None:
     command = [tool, "--clock-control", "none", "--kernel-name", "regex:RowsKernel"]
     # The first launch is slow.
     command += ["--launch-skip", "1", "--launch-count", "1"]
-    for section in ("SpeedOfLight", "Occupancy", "WarpStateStats"):
+    for section in SECTIONS:
         command += ["--section", section]
+    # What threads wait for stands in no section's head.
+    command += ["--print-details", "all"]
     command += [session.work / "time_kernels", os.devnull, "AlexNet 1"]
-    for dtype in ("half", "float"):
-        for op in ("LRN", "LRNGrad", "LRNGradGrad"):
-            session.run({"": [*command, f", {op},", f", {dtype}"]})
+    run_each(
+        session,
+        *(
+            {f"{op}, {dtype}": [*command, f", {op},", f", {dtype}"]}
+            for dtype in ("half", "float")
+            for op in ("LRN", "LRNGrad", "LRNGradGrad")
+        ),
+        # The log has all.
+        shown=lambda line: any(name in line for name in SHOWN_METRICS),
+    )
     return None
 
 
