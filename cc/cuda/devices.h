@@ -10,8 +10,9 @@
 namespace tflrn::cuda {
 
 // Whether a compute capability is that of a Tegra: Xavier, Orin or, under its
-// first number, Thor. According to NVIDIA's CUDA C++ Programming Guide, only the
-// machine code of its own architecture runs on a Tegra, and on no other GPU.
+// first number, Thor. According to NVIDIA's CUDA C++ Programming Guide, only
+// the machine code of its own architecture runs on a Tegra, and on no other
+// GPU.
 inline bool IsTegra(int capability) {
   return capability == 72 || capability == 87 || capability == 101;
 }
