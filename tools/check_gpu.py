@@ -280,7 +280,7 @@ def arch_by_runtime(session: Session) -> str | None:
 
 
 def run_each(session: Session, *batches: dict[str, list], **options) -> None:
-    """Runs the commands of one after those of the other, whatever has failed."""
+    """Runs the batches in order, even if one fails; raises SystemExit at the end."""
     wrong = []
     for commands in batches:
         try:
@@ -404,7 +404,7 @@ def profile(session: Session) -> str | None:
     command += ["--launch-skip", "1", "--launch-count", "1"]
     for section in SECTIONS:
         command += ["--section", section]
-    # What threads wait for stands in no section's head.
+    # Otherwise it prints only the head of each section, without what threads wait for.
     command += ["--print-details", "all"]
     command += [session.work / "time_kernels", os.devnull, "AlexNet 1"]
     run_each(
@@ -414,7 +414,7 @@ def profile(session: Session) -> str | None:
             for dtype in ("half", "float")
             for op in ("LRN", "LRNGrad", "LRNGradGrad")
         ),
-        # The log has all.
+        # The log has everything.
         shown=lambda line: any(name in line for name in SHOWN_METRICS),
     )
     return None

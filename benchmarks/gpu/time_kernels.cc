@@ -1,26 +1,27 @@
-// Times the GPU kernels, and cuDNN's where it is found, against copies from
-// device to device in the same run. tools/check_gpu.py compiles and starts it.
+// Times the GPU kernels, and cuDNN's if it is found, against device-to-device
+// copies in the same run. tools/check_gpu.py compiles and starts it.
 //
-//     time_kernels FILE [WORDS...]    prints tables, and writes FILE (JSON); of
-//                                     the cases that have all the words in
-//                                     their names, as in "AlexNet 1, LRN, half"
+//     time_kernels FILE [WORDS...]
 //
-// Each time is the median of several, each the mean of enough launches, taken
-// by events. A case has as many sets of tensors, used in turn, as leave the L2
-// cache behind. Our results are compared with the formulas before they are
-// timed.
+// prints tables and writes FILE (JSON), for the cases whose names have all the
+// words; a name is like "AlexNet 1, LRN, half".
 //
-// "of copy" is the share of the rate of a large copy, which is timed before and
-// after our kernels: the table has shares of the first rate, the file of the
-// larger one. "of same" is that of the rate of copying as many bytes as the
-// case reads and writes, which starts and ends as often.
+// Each time is the median of several means over many launches, measured with
+// events. A case uses enough sets of tensors, in turn, to exceed the L2 cache.
+// Our results are compared with the formulas before they are timed.
 //
-// cuDNN comes last, in float: where its libraries do not fit together it ends
-// the process. It is timed in both layouts, over the same memory: that of our
-// tensors, NHWC, and NCHW, for which it has other kernels. In NHWC its largest
+// "of copy" is a case's rate as a share of that of a large copy. The copy is
+// timed before and after our kernels: the table has shares of the first rate,
+// the file of the larger one. "of same" is the share of the rate of a copy that
+// reads and writes as many bytes as the case, and so pays as much for each
+// launch.
+//
+// cuDNN, in float alone, comes last: if its libraries do not match, it aborts
+// the process. It is timed in both layouts, over the same memory: NHWC, as our
+// tensors, and NCHW, for which it has other kernels. For NHWC its largest
 // difference from the formulas is shown, too.
 //
-// Exit status: 0, or 1 where a result is wrong, or 3 where there is no GPU.
+// Exit status: 0; 1 if a result is wrong; 3 if there is no GPU.
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
@@ -77,12 +78,12 @@ class Timer {
     cudaEventDestroy(end_);
   }
 
-  // Seconds of one call of run(i), i = 0, 1, 2...
+  // Seconds per call of run(i), i = 0, 1, 2...
   template <class Function>
   double Seconds(const Function& run) {
     constexpr int kMedianOf = 15;
     constexpr double kSecondsEach = 2e-3;
-    Mean(3, run);  // What is first is slow.
+    Mean(3, run);  // The first launches are slow.
     const double once = Mean(3, run);
     const int count =
         static_cast<int>(std::clamp(kSecondsEach / once, 1.0, 1000.0));
@@ -142,8 +143,8 @@ class Copies {
  public:
   explicit Copies(Timer* timer) : timer_(timer) {}
 
-  // Bytes a second, read and written, of the largest copy, once the clocks have
-  // risen.
+  // Bytes per second, read plus written, of the largest copy, once the clocks
+  // have ramped up.
   double Rate() {
     constexpr std::chrono::milliseconds kWarmUp(500);
     const auto start = std::chrono::steady_clock::now();
@@ -154,8 +155,8 @@ class Copies {
     return Rate(2 * kBytes);
   }
 
-  // Of one that reads and writes so many bytes together, from and to another
-  // place each time.
+  // The same for a copy that reads plus writes `bytes`, at another place each
+  // time.
   double Rate(int64_t bytes) {
     const int64_t each = std::min(bytes / 2, kBytes);
     const int64_t places = kBytes / each;
@@ -183,7 +184,8 @@ class Copies {
 
 __global__ void Nothing() {}
 
-// cuDNN, which this file is not compiled with: its types are its documentation.
+// cuDNN, loaded at run time. Its functions are declared here as documented,
+// since this file is compiled without its headers.
 class Cudnn {
  public:
   Cudnn() {
@@ -211,7 +213,7 @@ class Cudnn {
 
   bool ready() const { return ready_; }
 
-  // Whether it takes a case.
+  // Whether it supports a case, which Launch then runs.
   bool Takes(Op op, const Layer& layer, bool nhwc) {
     const unsigned window = static_cast<unsigned>(2 * layer.radius + 1);
     // cuDNN divides its alpha by the window.
@@ -224,8 +226,8 @@ class Cudnn {
            set_lrn_(lrn_, window, 1e-4 * window, 0.75, 2) == 0;
   }
 
-  // Of the case that it took last; an error, or 0. The tensors are x and y, or
-  // dy, x, y and dx.
+  // Launches the case that Takes was last asked for; returns an error, or 0.
+  // The tensors are x and y, or dy, x, y and dx.
   int Launch(Op op, float* const* tensors) {
     const float one = 1, zero = 0;
     return op == Op::kLrn ? forward_(handle_, lrn_, 0, &one, tensor_,
@@ -267,7 +269,8 @@ std::string Format(const char* format, ...) {
   return text;
 }
 
-// The file, written again with each result: it is whole wherever a run ends.
+// The file. It is rewritten with each result, and so complete wherever a run
+// ends.
 class Results {
  public:
   Results(const char* path, const cudaDeviceProp& device)
@@ -281,7 +284,8 @@ class Results {
     copies_.push_back(rate);
     Write();
   }
-  // Members of an object; of a rate, its share of the copy's is one of them.
+  // Adds an object with these members and, given a rate, its share of the
+  // copy's rate.
   void Add(const std::string& members, double rate = 0) {
     results_.push_back({members, rate});
     Write();
@@ -331,7 +335,7 @@ struct Session {
   Timer timer{};
   Copies copies{&timer};
   int64_t wrong = 0;
-  std::map<std::string, double> float_seconds{};  // By the names of cases.
+  std::map<std::string, double> float_seconds{};  // By name of the case.
 
   bool Wants(const std::string& name) const {
     return std::all_of(words.begin(), words.end(), [&](const auto& word) {
@@ -353,17 +357,17 @@ class Case {
 
   int tensors() const { return Inputs(call.op) + Outputs(call.op); }
   int64_t tensor_bytes() const { return layer.values() * int64_t{sizeof(T)}; }
-  // All that is read and written.
+  // Read plus written by a call.
   int64_t bytes() const { return tensors() * tensor_bytes(); }
   int64_t sets() const { return static_cast<int64_t>(in_.size()); }
 
-  // As many sets of tensors as leave the L2 cache behind: none where the GPU
+  // Allocates enough sets of tensors to exceed the L2 cache, or none if the GPU
   // has too little memory.
   void Allocate(int64_t l2_bytes) {
     size_t free_bytes, total_bytes;
     Must(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-    // Two at least: of one that is a few times as large the cache may keep
-    // some.
+    // At least two: the cache may keep part of one that is a few times its
+    // size.
     const int64_t sets = std::min<int64_t>(
         std::clamp<int64_t>(4 * l2_bytes / bytes() + 1, 2, 64),
         static_cast<int64_t>(0.9 * static_cast<double>(free_bytes)) / bytes());
@@ -373,7 +377,7 @@ class Case {
       return;
     }
     Begin<T>(call);
-    // The first rows hold a period of random values; all else repeats it.
+    // The first rows hold a period of random values; the rest repeats it.
     Call period = call;
     period.rows = std::min<int64_t>(call.rows, (1 << 18) / call.channels + 1);
     const Tensors<T> inputs = RandomInputs<T>(period, 1);
@@ -394,22 +398,22 @@ class Case {
         static_cast<int64_t>(workspace_bytes) + 16, nothing);
   }
 
-  // Call i of the op.
+  // Launches call i of the op.
   void Launch(int i) const {
     Must(LaunchOp<T>(call, in_[i % sets()], out_[i % sets()],
                      workspace_->As<void>()),
          "launch");
   }
 
-  // Of call i.
+  // The tensors of call i.
   std::vector<T*> TensorsOf(int i) const {
     std::vector<T*> all = in_[i % sets()];
     all.insert(all.end(), out_[i % sets()].begin(), out_[i % sets()].end());
     return all;
   }
 
-  // Calls check(call, inputs, outputs) with the first rows of the first set and
-  // its last ones, whose inputs are those of some row, on the host.
+  // Calls check(call, inputs, outputs) with the first and the last rows of the
+  // first set, read from the GPU.
   template <class Check>
   void ForSomeRows(const Check& check) const {
     Must(cudaDeviceSynchronize(), "a kernel");
@@ -436,7 +440,7 @@ class Case {
  private:
   std::vector<std::unique_ptr<Buffer>> buffers_;
   std::unique_ptr<Buffer> workspace_;
-  std::vector<std::vector<T*>> in_, out_;  // Of each set.
+  std::vector<std::vector<T*>> in_, out_;  // Per set.
 };
 
 template <class T>
@@ -494,7 +498,7 @@ double LargestError(const Case<float>& timed) {
         if (error == 0) continue;
         const double relative =
             error / static_cast<double>(expected[k].magnitude);
-        // Also where it is NaN.
+        // Also true for NaN.
         if (!(relative <= largest)) largest = relative;
       }
     }
@@ -536,7 +540,7 @@ void TimeCudnn(Op op, const Layer& layer, Cudnn* cudnn, Session* session) {
   }
 }
 
-// A tensor of 64 values beside a kernel that does nothing.
+// LRN of 64 values, and a kernel that does nothing.
 void TimeLaunch(Session* session) {
   if (!session->Wants("launch")) return;
   const Layer layer = {"launch", 1, 1, 1, 64, 5};
@@ -607,7 +611,7 @@ int Main(const char* path, const std::vector<std::string>& words) {
 }  // namespace tflrn::cuda
 
 int main(int argc, char** argv) {
-  // A program that dies has printed what it knew.
+  // Line-buffered, so that a crash loses no output.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   if (argc < 2) {
     std::fprintf(stderr, "usage: time_kernels FILE [WORDS...]\n");
