@@ -7,9 +7,8 @@
 // blocks, differs from launch to launch, so that a missing barrier changes the
 // results. Shared memory is exactly as large as requested, and filled with NaN
 // before each block; the memory around it is poisoned for the address
-// sanitizer.
-// Blocks without shared memory run in pairs, so that two that use the same
-// global memory change each other's results.
+// sanitizer. Blocks without shared memory run in pairs, so that two that use
+// the same global memory change each other's results.
 //
 // The hardware's approximations (cc/cuda/norm_power.h) have the largest errors
 // that PTX allows.
@@ -211,9 +210,9 @@ struct Launches {
   CUstream_st* stream = nullptr;
 };
 inline Launches launches;
-// The most threads that a block has had.
+// The most threads of any block so far.
 inline unsigned most_threads = 0;
-// For tests of what happens then.
+// For tests of launch errors.
 inline bool refuse_launches = false;
 
 inline void SetSharedBytes([[maybe_unused]] size_t bytes) {

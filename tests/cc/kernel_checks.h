@@ -141,7 +141,7 @@ struct Call {
   int64_t rows;
   int64_t channels;
   int64_t offset = 0;  // Of each buffer from an aligned address, in values.
-  // The only buffer that has it, counted from the first input; -1: all have it.
+  // The only buffer with that offset, counted from the first input; -1: all.
   int shifted = -1;
   // For each output, the input that it overwrites, or -1.
   std::vector<int> in_place = {-1, -1, -1};
@@ -161,7 +161,7 @@ void Begin(const Call& call) {
   last_call = call.Text() + ", " + TypeName<T>();
 }
 
-// Through ops.h, as cc/tf and cc/xla do it.
+// Through ops.h, as in cc/tf and cc/xla.
 template <class OpType, class T>
 int LaunchTensors(const Call& call, const std::vector<T*>& in,
                   const std::vector<T*>& out, void* workspace, Stream stream) {
@@ -222,7 +222,7 @@ Tensors<T> RunCall(const Call& call, const Tensors<T>& inputs, Report* report) {
       WorkspaceBytes<T>(call.op, call.params, call.rows, call.channels);
   const DeviceArray<unsigned char> workspace(
       std::vector<unsigned char>(workspace_bytes, 0xFF), 0);
-  // If none is needed, any address must do.
+  // If no workspace is needed, the address must not matter.
   void* const no_workspace = reinterpret_cast<void*>(kWorkspaceAlignment);
   Must(LaunchOp<T>(call, in, out,
                    workspace_bytes == 0 ? no_workspace : workspace.data()),
@@ -478,8 +478,8 @@ void CheckRepeatedRuns(Report* report) {
   }
 }
 
-// NaN and infinity stay in their windows. Where a norm is infinite, also by a
-// finite value whose square is not, its power and what it divides are 0.
+// NaN and infinity stay in their windows. Where a norm is infinite, if only
+// because a finite value's square is, its power and its quotients are 0.
 template <class T>
 void CheckSpecialValues(Report* report) {
   std::vector<double> specials = {NAN, INFINITY};
@@ -504,7 +504,7 @@ void CheckSpecialValues(Report* report) {
                   std::isnan(special) || (k == at && std::isinf(special));
               right = nan ? std::isnan(value) : value == 0;
             } else if (op == Op::kLrnGrad && !std::isfinite(special)) {
-              // It is NaN in its place, and NaN goes on in the second sums.
+              // NaN in its place; an input NaN also spreads in the second sums.
               right |= distance <= (std::isnan(special) ? 2 * radius : 0);
             }
             report->Count(1);
