@@ -416,5 +416,5 @@ def test_the_conditions_of_the_kernels_can_be_made_constants(
     assert "kAcrossRows ? 5 : kRadius" in windows
     assert "if (kAcrossRows && false) {" in windows
     assert windows != (ROOT / "cc/cuda/windows.h").read_text()
-    with pytest.raises(SystemExit, match="there is no 'if "):
+    with pytest.raises(SystemExit, match="there is no 'kAll "):
         kernel_resources.make_constant(tmp_path, 5, odd=False)

@@ -5,7 +5,8 @@
 
 Registers per thread, and stack and spills in bytes, as nvcc's assembler reports them.
 With cuobjdump, or the program that CUOBJDUMP names, also the machine instructions and
-the widths of the accesses to global memory.
+the widths of the accesses to global memory. Where plain powers have a kernel of their
+own, the table has that one; below it are the largest numbers of the other kernels.
 
     tools/kernel_resources.py --per-element RADIUS [--odd] [ARCH ...]
 
@@ -37,9 +38,10 @@ sys.path.insert(0, str(ROOT))
 from build_tools import compile_library  # noqa: E402
 
 LANES = {"half": 8, "bfloat16": 8, "float": 4, "double": 2}
+POWERS = ("plain", "others", "all")
 OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
 CONSTANTS = {
-    "lrn_rows-inl.h": [("if (args.plain_power) {", "if (true) {")],
+    "lrn_rows-inl.h": [("kAll ? args.plain_power", "kAll ? true")],
     "packs.h": [("if (lanes.whole)", "if (true)")],
     "windows.h": [
         ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
@@ -55,6 +57,7 @@ class Kernel:
     op: str
     version: str
     type: str
+    powers: str
     packs: int  # Per thread.
     registers: int
     stack: int
@@ -88,7 +91,8 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
         steps = re.search(r"(\w+Steps)<", words)
         walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(int\))?(\d+)>)?", words)
         tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
-        if "RowsKernel<" not in words or not steps or not walk:
+        powers = re.search(r"Powers\)(\d)>", words)
+        if "RowsKernel<" not in words or not steps or not walk or not powers:
             continue
         window = "wide"
         if tap:
@@ -97,6 +101,7 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
             op=OPS[steps.group(1)],
             version=f"{walk.group(1).lower()}, {window}",
             type=kind,
+            powers=POWERS[int(powers.group(1))],
             packs=int(walk.group(2) or 1),
             registers=registers,
             stack=stack,
@@ -171,16 +176,25 @@ def print_resources(kernels: list[Kernel]) -> None:
     header.append("accesses to global memory, in bits")
     rows = []
     for k in kernels:
-        row = [k.op, k.version, k.type, k.registers, k.stack, k.spilled]
-        rows.append([*row, k.instructions or "", k.accesses])
+        if k.powers != "others":
+            row = [k.op, k.version, k.type, k.registers, k.stack, k.spilled]
+            rows.append([*row, k.instructions or "", k.accesses])
     table(header, rows)
+    others = [k for k in kernels if k.powers == "others"]
+    most = {
+        what: max(getattr(k, what) or 0 for k in others)
+        for what in ("registers", "stack", "spilled", "instructions")
+    }
+    words = ", ".join(f"{what} {number}" for what, number in most.items())
+    print(f"\nThe kernels for other powers, at most: {words}.")
 
 
 def print_per_element(kernels: list[Kernel], radius: int) -> None:
     rows_version = "radius 2" if radius == 2 else "radius to 5"
     counts: dict[tuple, dict[str, str]] = {}
+    versions = (f"row, {rows_version}", "tile, radius to 8")
     for k in kernels:
-        if k.version in (f"row, {rows_version}", "tile, radius to 8"):
+        if k.powers != "others" and k.version in versions:
             if k.instructions is None:
                 raise SystemExit("error: cuobjdump was not found")
             per_element = k.instructions / (LANES[k.type] * k.packs)

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
 
 #include "cc/core/formulas.h"
 #include "cc/core/lrn_params.h"
@@ -29,6 +30,9 @@
 // Not an unnamed namespace: nvcc would then put the build folder's path into
 // the kernels' names, and no two builds would produce the same library.
 namespace tflrn::cuda {
+
+// The powers that a kernel computes. Plain: those with HasPlainNormPower.
+enum class Powers { kPlain, kOthers, kAll };
 
 // The constants of a launch.
 struct LaunchPolicy {
@@ -51,13 +55,20 @@ struct LaunchPolicy {
   static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
   // Blocks of kMaxThreads that must fit into a multiprocessor's registers, to
   // keep enough loads in flight; 1 where that would spill, as LRNGradGrad of
-  // 16-bit types does with nvcc 13.0 before architecture 80.
-  template <class Window, class T>
-  static constexpr int MinBlocks([[maybe_unused]] Op op) {
+  // 16-bit types does with nvcc 13.0: before architecture 80, with powers that
+  // are not plain, and for bfloat16 with a radius above 2.
+  template <class Steps, class Window, Powers kPowers>
+  static constexpr int MinBlocks() {
+    using T = typename Steps::Type;
+    if (!Window::kFewRegisters) return 1;
+    if (Steps::kOp != Op::kLrnGradGrad || sizeof(T) != 2) return 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-    if (op == Op::kLrnGradGrad && sizeof(T) == 2) return 1;
+    return 1;
+#else
+    const bool larger = std::is_same_v<T, BFloat16> &&
+                        kPowers == Powers::kPlain && Window::kLargestRadius > 2;
+    return kPowers == Powers::kOthers || larger ? 1 : 2;
 #endif
-    return Window::kFewRegisters ? 2 : 1;
   }
 
   static_assert(kTileThreads <= kMaxThreads, "a tile fits into a block");
@@ -85,10 +96,10 @@ struct KernelArgs {
   bool aligned = false;      // All tiles begin aligned to packs.
 };
 
-template <class Steps, class Window, class Walk>
+template <class Steps, class Window, class Walk, Powers kPowers>
 __global__ void __launch_bounds__(
     LaunchPolicy::kMaxThreads,
-    LaunchPolicy::MinBlocks<Window, typename Steps::Type>(Steps::kOp))
+    LaunchPolicy::MinBlocks<Steps, Window, kPowers>())
     RowsKernel(const KernelArgs<Steps> args) {
   using V = typename Steps::V;
   using Index = typename Walk::Index;
@@ -140,11 +151,8 @@ __global__ void __launch_bounds__(
     for (int w = 0; w < kWindows; ++w) windows[round][w].Prepare();
   };
 
-  const int64_t first_tile = blockIdx.x * args.rows_per_tile;
-  for (int64_t begin = first_tile; begin < args.rows;
-       begin += gridDim.x * args.rows_per_tile) {
-    // Other threads may still be reading the last tile's sums.
-    if (begin != first_tile) __syncthreads();
+  // Computes the tile that begins with row `begin`.
+  const auto compute_tile = [&](int64_t begin) {
     const int64_t rows_left = args.rows - begin;
     const Index rows =
         rows_left < tile_rows ? static_cast<Index>(rows_left) : tile_rows;
@@ -161,7 +169,8 @@ __global__ void __launch_bounds__(
         steps[i].FirstValues(values[i]);
       }
       sum(0, i, place);
-      if (args.plain_power) {
+      if (kPowers == Powers::kAll ? args.plain_power
+                                  : kPowers == Powers::kPlain) {
         steps[i].template WithNorms<true>(args.coefficients, values[i]);
       } else {
         steps[i].template WithNorms<false>(args.coefficients, values[i]);
@@ -197,6 +206,18 @@ __global__ void __launch_bounds__(
         finish(i, place);
       });
     }
+  };
+  const int64_t first_tile = blockIdx.x * args.rows_per_tile;
+  if constexpr (Walk::kKeeps) {
+    // No loop: it would keep what tiles share in registers, up to 80 more.
+    compute_tile(first_tile);
+  } else {
+    for (int64_t begin = first_tile; begin < args.rows;
+         begin += gridDim.x * args.rows_per_tile) {
+      // Other threads may still be reading the last tile's sums.
+      if (begin != first_tile) __syncthreads();
+      compute_tile(begin);
+    }
   }
 }
 
@@ -217,22 +238,36 @@ int64_t RowsInSharedMemory(Op op, int64_t channels, int64_t radius) {
   return 1 + (LaunchPolicy::kSharedBytes - one) / std::max<int64_t>(1, more);
 }
 
+template <class Steps>
+int64_t Tiles(const KernelArgs<Steps>& args) {
+  return (args.rows + args.rows_per_tile - 1) / args.rows_per_tile;
+}
+
 template <class Steps, class Window, class Walk>
-int LaunchKernel(const KernelArgs<Steps>& args, int64_t max_blocks,
-                 dim3 threads, Stream stream) {
-  const int64_t tiles =
-      (args.rows + args.rows_per_tile - 1) / args.rows_per_tile;
+int LaunchKernel(const KernelArgs<Steps>& args, int64_t blocks, dim3 threads,
+                 Stream stream) {
   const int64_t shared_bytes =
       args.workspace != nullptr
           ? 0
           : WindowBytes<Window, typename Steps::V>(
                 Steps::kOp, args.rows_per_tile, args.channels, args.radius);
   cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(std::min(tiles, max_blocks)));
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = threads;
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, RowsKernel<Steps, Window, Walk>, args);
+  if constexpr (Walk::kKeeps && Window::kFewRegisters) {
+    // One kernel for both would give plain powers the registers of the others,
+    // which need more. In the other kernels the windows need the most.
+    return cudaLaunchKernelEx(
+        &config,
+        args.plain_power ? RowsKernel<Steps, Window, Walk, Powers::kPlain>
+                         : RowsKernel<Steps, Window, Walk, Powers::kOthers>,
+        args);
+  } else {
+    return cudaLaunchKernelEx(
+        &config, RowsKernel<Steps, Window, Walk, Powers::kAll>, args);
+  }
 }
 
 // The versions. Each launches if it applies, and returns whether it did.
@@ -264,11 +299,12 @@ bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
       std::max<int64_t>(1, LaunchPolicy::kTileThreads / packs_per_row);
   args.rows_per_tile = std::min({kPacks * rows_at_once, shared, args.rows});
   args.workspace = nullptr;
+  if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
   const dim3 threads(
       static_cast<unsigned>(packs_per_row),
       static_cast<unsigned>(std::min(rows_at_once, args.rows_per_tile)));
   *error = LaunchKernel<Steps, Window, RowWalk<Steps::kLanes, kPacks>>(
-      args, LaunchPolicy::kMaxBlocks, threads, stream);
+      args, Tiles(args), threads, stream);
   return true;
 }
 
@@ -298,11 +334,11 @@ bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
   args.rows_per_tile = rows;
   args.aligned = args.aligned && (rows % whole == 0 || rows >= args.rows);
   args.workspace = nullptr;
+  if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
   const int64_t packs = (rows * args.channels + kLanes - 1) / kLanes;
   const int64_t threads = (packs + kPacks - 1) / kPacks;
   *error = LaunchKernel<Steps, Window, TileWalk<Steps::kLanes, kPacks>>(
-      args, LaunchPolicy::kMaxBlocks, dim3(static_cast<unsigned>(threads)),
-      stream);
+      args, Tiles(args), dim3(static_cast<unsigned>(threads)), stream);
   return true;
 }
 
@@ -326,10 +362,10 @@ int LaunchLoop(KernelArgs<Steps> args, Stream stream) {
   if (shared != 0) args.workspace = nullptr;
   const dim3 threads(static_cast<unsigned>(width),
                      static_cast<unsigned>(args.rows_per_tile));
+  const int64_t blocks =
+      shared != 0 ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks;
   return LaunchKernel<Steps, Window, LoopWalk>(
-      args,
-      shared != 0 ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks,
-      threads, stream);
+      args, std::min(Tiles(args), blocks), threads, stream);
 }
 
 template <class To, class From>

@@ -16,6 +16,7 @@
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
 //   kFewRegisters                      whether 64 registers suffice
+//   kLargestRadius                     that it is for
 //   Put(place, values)
 //   Prepare()                          called by all threads, after the last
 //                                      Put
@@ -25,6 +26,7 @@
 #define TFLRN_CC_CUDA_WINDOWS_H_
 
 #include <cstdint>
+#include <limits>
 
 #include "cc/cuda/packs.h"
 #include "cc/cuda/runtime.h"
@@ -57,6 +59,7 @@ template <class V, int kLanes, int kMaxRadius, bool kAcrossRows, class Index>
 class TapWindow {
  public:
   static constexpr bool kFewRegisters = !kAcrossRows;
+  static constexpr int kLargestRadius = kMaxRadius;
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
     if (!kAcrossRows) return rows * channels;
@@ -247,6 +250,7 @@ template <class V, int kLanes, class Index>
 class WideWindow {
  public:
   static constexpr bool kFewRegisters = false;
+  static constexpr int kLargestRadius = std::numeric_limits<int>::max();
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels,
                                     int64_t radius) {
