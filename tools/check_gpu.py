@@ -54,7 +54,7 @@ SECONDS = 540
 # For a step that is not the last: more than it should take, but not so much that the
 # others get nothing. The most informative steps come first.
 LIMITS = {
-    "check": 120,  # Seconds on the host, and 20 processes in turns on the GPU.
+    "check": 120,  # Seconds on the host, and 27 processes in turns on the GPU.
     "time": 120,  # 120 cases, half a second each.
     "sanitize": 130,  # racecheck slows everything down a thousandfold.
     "jax": 90,  # 37 programs to compile.
