@@ -545,8 +545,9 @@ def readme_block(results: Results) -> str:
         else "",
         models(results).before,
         models(results).markdown(),
-        f"[All tables](docs/benchmarks.md): types, windows, threads, small calls, the "
-        f"second gradient, and which of {len(goals(results))} goals are met. "
+        "[All tables](docs/benchmarks.md): types, instruction sets, windows, threads, "
+        "small calls, the second gradient, and which of "
+        f"{len(goals(results))} goals are met. "
         "`python benchmarks/run.py` measures on your machine.",
         END,
     ]
