@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from oracle import Params
 
@@ -88,6 +88,15 @@ def of_layer(contender: str, op: str, layer: Layer, dtype: str = "float32") -> C
     return Case(contender, op, layer.shape, layer.params, dtype)
 
 
+def beside_loop(op: str, layer: Layer, dtypes: Iterable[str]) -> tuple[Case, ...]:
+    """For each type, ours and a loop that moves the same bytes."""
+    return tuple(
+        of_layer(contender, op, layer, dtype)
+        for dtype in dtypes
+        for contender in ("ours", "loop")
+    )
+
+
 def layers() -> Iterator[Group]:
     """All contenders, on layers of well-known networks and on others, in float32."""
     for layer in LAYERS:
@@ -114,13 +123,8 @@ def types() -> Iterator[Group]:
     """Each type, and a loop that moves the same bytes."""
     for layer in (NETWORKS[0], NETWORKS[3], RADIUS_5[1]):
         for op in FIRST_ORDER:
-            cases = [
-                of_layer(contender, op, layer, dtype)
-                for dtype in SIZES
-                for contender in ("ours", "loop")
-            ]
-            cases += [of_layer("stock", op, layer, t) for t in ("half", "float32")]
-            yield Group("types", layer.name, tuple(cases))
+            stock = tuple(of_layer("stock", op, layer, t) for t in ("half", "float32"))
+            yield Group("types", layer.name, beside_loop(op, layer, SIZES) + stock)
 
 
 def targets() -> Iterator[Group]:
@@ -128,11 +132,7 @@ def targets() -> Iterator[Group]:
     for layer in (NETWORKS[0], RADIUS_5[1]):
         for op in FIRST_ORDER:
             for target in TARGETS:
-                cases = tuple(
-                    of_layer(contender, op, layer, dtype)
-                    for dtype in SIZES
-                    for contender in ("ours", "loop")
-                )
+                cases = beside_loop(op, layer, SIZES)
                 yield Group("targets", of_target(layer, target), cases, target=target)
 
 
@@ -145,12 +145,7 @@ def second() -> Iterator[Group]:
     """The second gradient, and a loop with four reads and three writes."""
     for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
         types = SIZES if layer is NETWORKS[0] else ("float32",)
-        cases = tuple(
-            of_layer(contender, "LRNGradGrad", layer, dtype)
-            for dtype in types
-            for contender in ("ours", "loop")
-        )
-        yield Group("second", layer.name, cases)
+        yield Group("second", layer.name, beside_loop("LRNGradGrad", layer, types))
 
 
 def radius() -> Iterator[Group]:
