@@ -268,6 +268,14 @@ TFLRN_INLINE constexpr double BinomialCoefficient() {
   return coefficient;
 }
 
+// Whether 2^-bits is at most a quarter of an eps, and a term of that size left
+// out.
+template <class V>
+TFLRN_INLINE constexpr bool IsNegligible(int bits) {
+  using Scalar = typename LaneTraits<V>::Scalar;
+  return bits >= FloatFormat<Scalar>::kMantissaBits + 2;
+}
+
 // ((1 - e)^-p - 1) / e for |e| <= 2^-kBits, to within a quarter of an eps / e:
 // the terms of the series from kTerm on, divided by e^kTerm.
 template <int kQuarters, int kBits, int kTerm = 1, class V>
@@ -275,7 +283,7 @@ TFLRN_INLINE V BinomialFactor(V e) {
   using Scalar = typename LaneTraits<V>::Scalar;
   const V coefficient = Broadcast<V>(
       static_cast<Scalar>(BinomialCoefficient<kQuarters, kTerm>()));
-  if constexpr (kBits * (kTerm + 1) >= FloatFormat<Scalar>::kMantissaBits + 2) {
+  if constexpr (IsNegligible<V>(kBits * (kTerm + 1))) {
     return coefficient;
   } else {
     const V next = BinomialFactor<kQuarters, kBits, kTerm + 1>(e);
@@ -286,8 +294,7 @@ TFLRN_INLINE V BinomialFactor(V e) {
 // The same for p = 1, and not divided by e: e + e^2 + ...
 template <int kBits, int kTerm = 1, class V>
 TFLRN_INLINE V GeometricSeries(V e) {
-  using Scalar = typename LaneTraits<V>::Scalar;
-  if constexpr (kBits * (kTerm + 1) >= FloatFormat<Scalar>::kMantissaBits + 2) {
+  if constexpr (IsNegligible<V>(kBits * (kTerm + 1))) {
     return e;
   } else {
     return MultiplyAdd(e, GeometricSeries<kBits, kTerm + 1>(e), e);
@@ -341,7 +348,7 @@ TFLRN_INLINE NormAndPower<V, InverseNorm<V>> WithRootPower(
     const V for_square = e * BinomialFactor<3, kBits>(e);
     const V factor = BinomialFactor<2, kBits>(f);
     V correction = MultiplyAdd(f, factor, for_square);
-    if constexpr (2 * kBits < FloatFormat<Scalar>::kMantissaBits + 2) {
+    if constexpr (!IsNegligible<V>(2 * kBits)) {
       correction = MultiplyAdd(for_square, f * factor, correction);
     }
     power = MultiplyAdd(estimate, correction, estimate);
@@ -359,7 +366,8 @@ TFLRN_INLINE auto WithPower(V norm, const PowerParams<Scalar>& p) {
     return WithRootPower(norm, p);
   } else {
     constexpr bool kPlain = kPath == PowerPath::kPlain;
-    // 2.5 cycles instead of 43, for float on an EPYC with AVX-512.
+    // 2.5 cycles instead of 43, for float on an EPYC with AVX-512. As a branch,
+    // since a path of its own would compile every kernel once more.
     if (!kPlain && p.minus_beta == Scalar(-1)) {
       return NormAndPower<V, V>{norm, Scalar(1) / norm};
     }
