@@ -243,21 +243,22 @@ def is_running(pid: str) -> bool:
 
 def test_a_gpu_step_that_fails_does_not_end_the_others(machine: Machine) -> None:
     machine.tools["compute-sanitizer"] = """
-        echo "===== $2"
+        echo "===== $4 of $6"
         echo "===== ERROR SUMMARY: 0 errors"
-        [ "$2" != racecheck ] || exit 9
+        [ "$4, $6" != "racecheck, repeated runs, half" ] || exit 9
         """
     assert machine.check() == 1
     assert machine.results() == {
         "build": "ok",
         "check": "ok",
         "time": "ok",
-        "sanitize": "FAILED: racecheck: exit status 9: ===== ERROR SUMMARY: 0 errors",
+        "sanitize": "FAILED: racecheck, half: exit status 9: "
+        "===== ERROR SUMMARY: 0 errors",
         "jax": "FAILED: exit status 1: ImportError: no driver",
         "profile": "ok",
     }
     assert machine.archs == ["90"]
-    for said in ("ok first", "===== racecheck", "no driver", "profiled"):
+    for said in ("ok first", "of repeated runs, double", "no driver", "profiled"):
         assert said in machine.log()
     files = {path.name for path in machine.output.iterdir()}
     assert files == {"logs.txt", "summary.txt", "time_kernels.json"}

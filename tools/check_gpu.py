@@ -73,6 +73,7 @@ SANITIZER = "compute-sanitizer"
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 # The checks that launch every version with every window.
 SANITIZED = ("repeated runs", "special values", "extreme norms")
+TYPES = ("half", "bfloat16", "float", "double")
 PROFILER = "ncu"
 SECTIONS = (
     "SpeedOfLight",
@@ -356,11 +357,17 @@ def sanitize(session: Session) -> str | None:
     tool = find_program(SANITIZER, *toolkit_folders(session))
     if not tool:
         return f"{SANITIZER} was not found"
-    program = [session.work / "check_kernels", *SANITIZED]
+    # In its own process, a type that takes too long does not hide others.
+    program = session.work / "check_kernels"
+    command = [tool, "--error-exitcode", "9", "--tool"]
     session.run(
         {
-            name: [tool, "--tool", name, "--error-exitcode", "9", *program]
+            f"{name}, {kind}": [
+                *(*command, name, program),
+                *(f"{check}, {kind}" for check in SANITIZED),
+            ]
             for name in SANITIZERS
+            for kind in TYPES
         },
         # The log has all that it has found.
         shown=lambda line: not line.startswith("====") or "ERROR SUMMARY" in line,

@@ -58,7 +58,6 @@ class Kernel:
     version: str
     type: str
     powers: str
-    packs: int  # Per thread.
     registers: int
     stack: int
     spilled: int
@@ -89,7 +88,7 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
     for (name, *numbers), words in zip(reports, readable, strict=True):
         stack, stores, loads, registers = map(int, numbers)
         steps = re.search(r"(\w+Steps)<", words)
-        walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(int\))?(\d+)>)?", words)
+        walk = re.search(r"(\w+)Walk", words)
         tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
         powers = re.search(r"Powers\)(\d)>", words)
         if "RowsKernel<" not in words or not steps or not walk or not powers:
@@ -102,7 +101,6 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
             version=f"{walk.group(1).lower()}, {window}",
             type=kind,
             powers=POWERS[int(powers.group(1))],
-            packs=int(walk.group(2) or 1),
             registers=registers,
             stack=stack,
             spilled=stores + loads,
@@ -190,14 +188,14 @@ def print_resources(kernels: list[Kernel]) -> None:
 
 
 def print_per_element(kernels: list[Kernel], radius: int) -> None:
-    rows_version = "radius 2" if radius == 2 else "radius to 5"
+    rows_version = "radius 2" if radius == 2 else "radius to 8"
     counts: dict[tuple, dict[str, str]] = {}
     versions = (f"row, {rows_version}", "tile, radius to 8")
     for k in kernels:
         if k.powers != "others" and k.version in versions:
             if k.instructions is None:
                 raise SystemExit("error: cuobjdump was not found")
-            per_element = k.instructions / (LANES[k.type] * k.packs)
+            per_element = k.instructions / LANES[k.type]
             counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
     table(
         ["op", "version", *LANES],

@@ -57,8 +57,9 @@ constexpr Layer kLayers[] = {
     {"AlexNet 1", 256, 55, 55, 96, 2},   {"AlexNet 2", 256, 27, 27, 256, 2},
     {"GoogLeNet 1", 256, 56, 56, 64, 2}, {"GoogLeNet 2", 256, 56, 56, 192, 2},
     {"CIFAR-10", 128, 24, 24, 64, 4},    {"large C", 64, 14, 14, 2048, 2},
-    {"radius 5", 256, 55, 55, 96, 5},    {"radius 64", 256, 27, 27, 256, 64},
-    {"3 channels", 256, 224, 224, 3, 2}, {"33 channels", 256, 55, 55, 33, 2},
+    {"radius 5", 256, 55, 55, 96, 5},    {"radius 7", 256, 27, 27, 256, 7},
+    {"radius 64", 256, 27, 27, 256, 64}, {"3 channels", 256, 224, 224, 3, 2},
+    {"33 channels", 256, 55, 55, 33, 2}, {"long rows", 64, 7, 7, 16384, 2},
 };
 
 double Median(std::vector<double> values) {

@@ -49,25 +49,24 @@ struct LaunchPolicy {
   static constexpr int64_t kMaxBlocks = int64_t{1} << 30;
   static constexpr int kWarp = 32;
 
-  // Packs of each input that a thread keeps. An H100's memory is busy when each
-  // multiprocessor has 16 KiB in flight; with two packs, 1024 threads request
-  // 32 KiB of LRN's one input at once.
-  static constexpr int Packs(Op op) { return op == Op::kLrn ? 2 : 1; }
   // Blocks of kMaxThreads that must fit into a multiprocessor's registers, to
-  // keep enough loads in flight; 1 where that would spill, as LRNGradGrad of
-  // 16-bit types does with nvcc 13.0: before architecture 80, with powers that
-  // are not plain, and for bfloat16 with a radius above 2.
-  template <class Steps, class Window, Powers kPowers>
+  // keep enough loads in flight; 1 where that would spill with nvcc 13.0.
+  template <class Steps, class Window, class Walk, Powers kPowers>
   static constexpr int MinBlocks() {
-    using T = typename Steps::Type;
-    if (!Window::kFewRegisters) return 1;
-    if (Steps::kOp != Op::kLrnGradGrad || sizeof(T) != 2) return 2;
+    constexpr size_t kBytes = sizeof(typename Steps::Type);
+    constexpr bool kWide = Window::kLargestRadius > kMaxTapRadius;
+    if (Steps::kOp == Op::kLrn || kBytes == sizeof(float)) return 2;
+    if (!Walk::kKeeps && !kWide) return 2;
+    if (Steps::kOp == Op::kLrnGrad) {
+      return kBytes < sizeof(float) ? (Walk::kAcrossRows ? 1 : 2)
+                                    : (Walk::kKeeps ? 2 : 1);
+    }
+    if (Window::kLargestRadius > 2) return 1;
+    if (kBytes > sizeof(float)) return 2;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
     return 1;
 #else
-    const bool larger = std::is_same_v<T, BFloat16> &&
-                        kPowers == Powers::kPlain && Window::kLargestRadius > 2;
-    return kPowers == Powers::kOthers || larger ? 1 : 2;
+    return kPowers == Powers::kOthers ? 1 : 2;
 #endif
   }
 
@@ -99,7 +98,7 @@ struct KernelArgs {
 template <class Steps, class Window, class Walk, Powers kPowers>
 __global__ void __launch_bounds__(
     LaunchPolicy::kMaxThreads,
-    LaunchPolicy::MinBlocks<Steps, Window, kPowers>())
+    LaunchPolicy::MinBlocks<Steps, Window, Walk, kPowers>())
     RowsKernel(const KernelArgs<Steps> args) {
   using V = typename Steps::V;
   using Index = typename Walk::Index;
@@ -132,19 +131,15 @@ __global__ void __launch_bounds__(
     }
   }
 
-  Steps steps[Walk::kKept];
-  typename Steps::Values values[Walk::kKept];
-  const auto put = [&](int round, int i, const Place<Index>& place) {
+  Steps steps;
+  typename Steps::Values values;
+  const auto put = [&](int round, const Place<Index>& place) {
     TFLRN_UNROLL
-    for (int w = 0; w < kWindows; ++w) {
-      windows[round][w].Put(place, values[i][w]);
-    }
+    for (int w = 0; w < kWindows; ++w) windows[round][w].Put(place, values[w]);
   };
-  const auto sum = [&](int round, int i, const Place<Index>& place) {
+  const auto sum = [&](int round, const Place<Index>& place) {
     TFLRN_UNROLL
-    for (int w = 0; w < kWindows; ++w) {
-      windows[round][w].Sum(place, values[i][w]);
-    }
+    for (int w = 0; w < kWindows; ++w) windows[round][w].Sum(place, values[w]);
   };
   const auto prepare = [&](int round) {
     TFLRN_UNROLL
@@ -159,51 +154,49 @@ __global__ void __launch_bounds__(
     const int64_t offset = begin * args.channels;
     const Walk walk(rows, channels, args.aligned);
 
-    const auto load = [&](int i, const Place<Index>& place) {
-      steps[i].LoadInputs(args.inputs, offset + place.offset, place.lanes);
+    const auto load = [&](const Place<Index>& place) {
+      steps.LoadInputs(args.inputs, offset + place.offset, place.lanes);
     };
     // The sums of the first round, which give the norms, and what follows.
-    const auto with_norms = [&](int i, const Place<Index>& place) {
+    const auto with_norms = [&](const Place<Index>& place) {
       if constexpr (!Walk::kKeeps) {
-        load(i, place);
-        steps[i].FirstValues(values[i]);
+        load(place);
+        steps.FirstValues(values);
       }
-      sum(0, i, place);
+      sum(0, place);
       if (kPowers == Powers::kAll ? args.plain_power
                                   : kPowers == Powers::kPlain) {
-        steps[i].template WithNorms<true>(args.coefficients, values[i]);
+        steps.template WithNorms<true>(args.coefficients, values);
       } else {
-        steps[i].template WithNorms<false>(args.coefficients, values[i]);
+        steps.template WithNorms<false>(args.coefficients, values);
       }
     };
-    const auto finish = [&](int i, const Place<Index>& place) {
-      steps[i].Finish(args.coefficients, values[i], args.outputs,
-                      offset + place.offset, place.lanes);
+    const auto finish = [&](const Place<Index>& place) {
+      steps.Finish(args.coefficients, values, args.outputs,
+                   offset + place.offset, place.lanes);
     };
 
-    // All packs are requested before any of them is waited for.
-    if constexpr (Walk::kKeeps) walk.ForEach(load);
-    walk.ForEach([&](int i, const Place<Index>& place) {
-      if constexpr (!Walk::kKeeps) load(i, place);
-      steps[i].FirstValues(values[i]);
-      put(0, i, place);
+    walk.ForEach([&](const Place<Index>& place) {
+      load(place);
+      steps.FirstValues(values);
+      put(0, place);
     });
     prepare(0);
     if constexpr (kRounds == 1) {
-      walk.ForEach([&](int i, const Place<Index>& place) {
-        with_norms(i, place);
-        finish(i, place);
+      walk.ForEach([&](const Place<Index>& place) {
+        with_norms(place);
+        finish(place);
       });
     } else {
-      walk.ForEach([&](int i, const Place<Index>& place) {
-        with_norms(i, place);
-        put(1, i, place);
+      walk.ForEach([&](const Place<Index>& place) {
+        with_norms(place);
+        put(1, place);
       });
       prepare(1);
-      walk.ForEach([&](int i, const Place<Index>& place) {
-        if constexpr (!Walk::kKeeps) with_norms(i, place);
-        sum(1, i, place);
-        finish(i, place);
+      walk.ForEach([&](const Place<Index>& place) {
+        if constexpr (!Walk::kKeeps) with_norms(place);
+        sum(1, place);
+        finish(place);
       });
     }
   };
@@ -256,9 +249,9 @@ int LaunchKernel(const KernelArgs<Steps>& args, int64_t blocks, dim3 threads,
   config.blockDim = threads;
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
-  if constexpr (Walk::kKeeps && Window::kFewRegisters) {
+  if constexpr (Walk::kKeeps && !Walk::kAcrossRows) {
     // One kernel for both would give plain powers the registers of the others,
-    // which need more. In the other kernels the windows need the most.
+    // which need more. In the other versions the windows need the most.
     return cudaLaunchKernelEx(
         &config,
         args.plain_power ? RowsKernel<Steps, Window, Walk, Powers::kPlain>
@@ -276,35 +269,39 @@ template <class Steps>
 using TileWindow =
     TapWindow<typename Steps::V, Steps::kLanes, kMaxTapRadius, true, int>;
 
-// For rows of whole, aligned packs, with the given kind of window.
+// For rows of at most kMaxThreads packs, with the given kind of window.
 template <class Steps, class Window>
 bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
-  constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
   using V = typename Steps::V;
-  const int64_t packs_per_row = args.channels / Steps::kLanes;
+  using Walk = RowWalk<Steps::kLanes, Window::kWholePacks>;
+  const int64_t packs_per_row = DivideUp(args.channels, Steps::kLanes);
   const int64_t shared =
       RowsInSharedMemory<Window, V>(Steps::kOp, args.channels, args.radius);
-  if (!args.aligned || args.channels % Steps::kLanes != 0 ||
+  args.aligned = args.aligned && args.channels % Steps::kLanes == 0;
+  if ((Window::kWholePacks && !args.aligned) ||
       packs_per_row > LaunchPolicy::kMaxThreads || shared == 0) {
     return false;
   }
   // Unaligned rows of this length must go to the tile version, which adds in
   // the same order as this one: the loop version does not.
-  if (args.radius <= kMaxTapRadius &&
-      RowsInSharedMemory<TileWindow<Steps>, V>(Steps::kOp, args.channels,
-                                               args.radius) == 0) {
+  if (Window::kWholePacks && RowsInSharedMemory<TileWindow<Steps>, V>(
+                                 Steps::kOp, args.channels, args.radius) == 0) {
     return false;
   }
-  const int64_t rows_at_once =
+  const int64_t busy =
       std::max<int64_t>(1, LaunchPolicy::kTileThreads / packs_per_row);
-  args.rows_per_tile = std::min({kPacks * rows_at_once, shared, args.rows});
+  int64_t rows = std::min({busy, shared, args.rows});
+  // The fewest rows that make whole warps.
+  const int64_t whole =
+      LaunchPolicy::kWarp / std::gcd(packs_per_row, LaunchPolicy::kWarp);
+  if (rows >= whole) rows -= rows % whole;
+  args.rows_per_tile = rows;
   args.workspace = nullptr;
   if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
-  const dim3 threads(
-      static_cast<unsigned>(packs_per_row),
-      static_cast<unsigned>(std::min(rows_at_once, args.rows_per_tile)));
-  *error = LaunchKernel<Steps, Window, RowWalk<Steps::kLanes, kPacks>>(
-      args, Tiles(args), threads, stream);
+  const dim3 threads(static_cast<unsigned>(packs_per_row),
+                     static_cast<unsigned>(args.rows_per_tile));
+  *error =
+      LaunchKernel<Steps, Window, Walk>(args, Tiles(args), threads, stream);
   return true;
 }
 
@@ -313,16 +310,15 @@ template <class Steps>
 bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
   using Window = TileWindow<Steps>;
   constexpr int64_t kLanes = Steps::kLanes;
-  constexpr int kPacks = LaunchPolicy::Packs(Steps::kOp);
-  constexpr int64_t kMaxElements = LaunchPolicy::kMaxThreads * kPacks * kLanes;
+  constexpr int64_t kMaxElements = LaunchPolicy::kMaxThreads * kLanes;
   const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
       Steps::kOp, args.channels, args.radius);
   if (args.radius > kMaxTapRadius || args.channels > kMaxElements ||
       shared == 0) {
     return false;
   }
-  const int64_t busy = std::max<int64_t>(
-      1, LaunchPolicy::kTileThreads * kPacks * kLanes / args.channels);
+  const int64_t busy =
+      std::max<int64_t>(1, LaunchPolicy::kTileThreads * kLanes / args.channels);
   int64_t rows = std::min({busy, shared, args.rows});
   // The fewest rows that make whole packs.
   const int64_t whole = kLanes / std::gcd(args.channels, kLanes);
@@ -335,17 +331,16 @@ bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
   args.aligned = args.aligned && (rows % whole == 0 || rows >= args.rows);
   args.workspace = nullptr;
   if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
-  const int64_t packs = (rows * args.channels + kLanes - 1) / kLanes;
-  const int64_t threads = (packs + kPacks - 1) / kPacks;
-  *error = LaunchKernel<Steps, Window, TileWalk<Steps::kLanes, kPacks>>(
-      args, Tiles(args), dim3(static_cast<unsigned>(threads)), stream);
+  const int64_t packs = DivideUp(rows * args.channels, kLanes);
+  *error = LaunchKernel<Steps, Window, TileWalk<Steps::kLanes>>(
+      args, Tiles(args), dim3(static_cast<unsigned>(packs)), stream);
   return true;
 }
 
 template <class V>
 using LoopTaps = TapWindow<V, 1, kMaxTapRadius, false, int64_t>;
 template <class V>
-using LoopWide = WideWindow<V, 1, int64_t>;
+using LoopWide = WideLoopWindow<V, int64_t>;
 
 // For everything else: rows of any length and radius.
 template <class Steps, class Window>
@@ -408,15 +403,12 @@ int Launch(const LrnParams& params,
   if (args.radius == 2) {
     using Window = TapWindow<V, kLanes, 2, false, int>;
     if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
-  } else if (args.radius <= 5) {  // TensorFlow's default is 5.
-    using Window = TapWindow<V, kLanes, 5, false, int>;
+  } else if (args.radius <= kMaxTapRadius) {
+    using Window = TapWindow<V, kLanes, kMaxTapRadius, false, int>;
     if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
-  } else if (args.radius > kMaxTapRadius) {
-    // 8 values and the positions of their windows do not fit into registers.
-    using WideSteps = StepsOf<T, std::min(kLanes, 4)>;
-    using Window = WideWindow<V, WideSteps::kLanes, int>;
-    const auto wide = WithSteps<WideSteps>(args);
-    if (LaunchRows<WideSteps, Window>(wide, stream, &error)) return error;
+  } else {
+    using Window = WideRowWindow<V, kLanes, int>;
+    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
   }
   if (LaunchTiles(args, stream, &error)) return error;
   const auto single = WithSteps<Single>(args);

@@ -4,6 +4,8 @@
 #define TFLRN_CC_CUDA_PACKS_H_
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "cc/core/float16.h"
 #include "cc/core/macros.h"
@@ -49,6 +51,21 @@ TFLRN_DEVICE void Narrow(float value, Half* result) {
 #else
   result->bits = static_cast<uint16_t>(FloatToHalfBits(value));
 #endif
+}
+
+// Lane i of a pack, widened. Of two bfloat16 values in a word, each takes one
+// instruction; the compiler takes two for the second one alone.
+template <class T, int kLanes>
+TFLRN_DEVICE typename ComputeType<T>::type Lane(const Pack<T, kLanes>& pack,
+                                                int i) {
+  if constexpr (std::is_same_v<T, BFloat16> && kLanes % 2 == 0) {
+    uint32_t words[kLanes / 2];
+    std::memcpy(words, &pack, sizeof(words));
+    const uint32_t word = words[i / 2];
+    return BitCast<float>(i % 2 == 0 ? word << 16 : word & 0xffff0000);
+  } else {
+    return Widen(pack.lanes[i]);
+  }
 }
 
 template <class Compute, class T, int kLanes>

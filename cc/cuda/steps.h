@@ -48,7 +48,7 @@ struct LrnSteps {
   __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Widen(x.lanes[i]);
+      const V x_i = Lane(x, i);
       values[0][i] = x_i * x_i;
     }
   }
@@ -59,7 +59,7 @@ struct LrnSteps {
     for (int i = 0; i < kLanes; ++i) {
       const V norm = Norm(values[0][i], c);
       const V power = NormPower<T, kPlain>::Of(norm, c.power);
-      values[0][i] = Widen(x.lanes[i]) * power;
+      values[0][i] = Lane(x, i) * power;
     }
   }
 
@@ -95,7 +95,7 @@ struct LrnGradSteps {
   __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Widen(x.lanes[i]);
+      const V x_i = Lane(x, i);
       values[0][i] = x_i * x_i;
     }
   }
@@ -104,12 +104,12 @@ struct LrnGradSteps {
   __device__ void WithNorms(const Coefficients& c, Values& values) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V dy_i = Widen(dy.lanes[i]);
+      const V dy_i = Lane(dy, i);
       const V norm = Norm(values[0][i], c);
       const V power = NormPower<T, kPlain>::Of(norm, c.power);
       direct[i] = GradDirect(dy_i, power);
-      values[0][i] = GradTerm(dy_i, V(Widen(y.lanes[i])),
-                              NormPower<T, kPlain>::Divisor(norm));
+      values[0][i] =
+          GradTerm(dy_i, Lane(y, i), NormPower<T, kPlain>::Divisor(norm));
     }
   }
 
@@ -118,7 +118,7 @@ struct LrnGradSteps {
     V dx[kLanes];
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      dx[i] = Grad(direct[i], V(Widen(x.lanes[i])), sums[0][i], c);
+      dx[i] = Grad(direct[i], Lane(x, i), sums[0][i], c);
     }
     Store(outputs[0] + offset, NarrowAll<V, T>(dx), lanes);
   }
@@ -152,9 +152,9 @@ struct LrnGradGradSteps {
   __device__ void FirstValues(Values& values) const {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Widen(x.lanes[i]);
+      const V x_i = Lane(x, i);
       values[0][i] = x_i * x_i;
-      values[1][i] = x_i * Widen(u.lanes[i]);
+      values[1][i] = x_i * Lane(u, i);
     }
   }
 
@@ -162,9 +162,9 @@ struct LrnGradGradSteps {
   __device__ void WithNorms(const Coefficients& c, Values& values) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      const V u_i = Widen(u.lanes[i]);
-      const V dy_i = Widen(dy.lanes[i]);
-      const V y_i = Widen(y.lanes[i]);
+      const V u_i = Lane(u, i);
+      const V dy_i = Lane(dy, i);
+      const V y_i = Lane(y, i);
       const V norm = Norm(values[0][i], c);
       const V power = NormPower<T, kPlain>::Of(norm, c.power);
       const auto divisor = NormPower<T, kPlain>::Divisor(norm);
@@ -181,8 +181,7 @@ struct LrnGradGradSteps {
     V d_x[kLanes];
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      d_x[i] = GradGradX(V(Widen(u.lanes[i])), V(Widen(x.lanes[i])), sums[0][i],
-                         sums[1][i], c);
+      d_x[i] = GradGradX(Lane(u, i), Lane(x, i), sums[0][i], sums[1][i], c);
     }
     Store(outputs[0] + offset, d_dy, lanes);
     Store(outputs[1] + offset, NarrowAll<V, T>(d_x), lanes);

@@ -1,9 +1,9 @@
 // Which packs of a tile a thread takes. A tile is whole rows. A thread visits
-// its packs several times; if the walk has kKeeps, they stay in registers
-// between visits.
+// its packs several times; if the walk has kKeeps, it has at most one, which
+// stays in registers between visits. If it has kAcrossRows, packs may cross the
+// ends of rows.
 //
-//   ForEach(function)   calls function(i, place) for each of the thread's
-//                       packs, where i < kKept is its index among those kept
+//   ForEach(function)   calls function(place) for each of the thread's packs
 #ifndef TFLRN_CC_CUDA_WALKS_H_
 #define TFLRN_CC_CUDA_WALKS_H_
 
@@ -15,48 +15,49 @@
 
 namespace tflrn::cuda {
 
-// For rows of whole, aligned packs: blockDim.x is the number of packs in a row,
-// and a thread takes the same pack of every blockDim.y-th row.
-template <int kLanes, int kPacks>
+// For rows of at most blockDim.x packs: threadIdx.x is the pack of a row, and
+// threadIdx.y is the row.
+//
+// kWholePacks   rows consist of whole packs, and tiles begin aligned to them.
+template <int kLanes, bool kWholePacks>
 class RowWalk {
  public:
   using Index = int;
   static constexpr bool kKeeps = true;
-  static constexpr int kKept = kPacks;
+  static constexpr bool kAcrossRows = false;
 
-  __device__ RowWalk(int rows, int channels, bool)
-      : rows_(rows), channels_(channels) {}
+  // aligned: kWholePacks holds.
+  __device__ RowWalk(int rows, int channels, bool aligned)
+      : rows_(rows), channels_(channels), whole_(kWholePacks || aligned) {}
 
   template <class Function>
   __device__ void ForEach(const Function& function) const {
-    TFLRN_UNROLL
-    for (int i = 0; i < kPacks; ++i) {
-      const int row = threadIdx.y + i * blockDim.y;
-      const int channel = threadIdx.x * kLanes;
-      if (row < rows_) {
-        function(i, Place<int>{row,
-                               channel,
-                               int(threadIdx.x),
-                               row * channels_ + channel,
-                               {true, kLanes}});
-      }
-    }
+    const int row = threadIdx.y;
+    const int channel = threadIdx.x * kLanes;
+    if (row >= rows_) return;
+    const int left = channels_ - channel;
+    function(Place<int>{row,
+                        channel,
+                        int(threadIdx.x),
+                        row * channels_ + channel,
+                        {whole_, whole_ || left >= kLanes ? kLanes : left}});
   }
 
  private:
   int rows_;
   int channels_;
+  bool whole_;
 };
 
 // For all rows that fit into the registers of a block. Packs are contiguous
 // values of the tile and may cross rows, so that accesses are wide for any
 // number of channels.
-template <int kLanes, int kPacks>
+template <int kLanes>
 class TileWalk {
  public:
   using Index = int;
   static constexpr bool kKeeps = true;
-  static constexpr int kKept = kPacks;
+  static constexpr bool kAcrossRows = true;
 
   // aligned: tiles begin aligned to packs.
   __device__ TileWalk(int rows, int channels, bool aligned)
@@ -64,17 +65,13 @@ class TileWalk {
 
   template <class Function>
   __device__ void ForEach(const Function& function) const {
-    TFLRN_UNROLL
-    for (int i = 0; i < kPacks; ++i) {
-      const int pack = threadIdx.x + i * blockDim.x;
-      const int offset = pack * kLanes;
-      const int left = elements_ - offset;
-      if (left > 0) {
-        const Lanes lanes = {aligned_ && left >= kLanes,
-                             left < kLanes ? left : kLanes};
-        function(i, Place<int>{0, offset % channels_, pack, offset, lanes});
-      }
-    }
+    const int pack = threadIdx.x;
+    const int offset = pack * kLanes;
+    const int left = elements_ - offset;
+    if (left <= 0) return;
+    const Lanes lanes = {aligned_ && left >= kLanes,
+                         left < kLanes ? left : kLanes};
+    function(Place<int>{0, offset % channels_, pack, offset, lanes});
   }
 
  private:
@@ -89,7 +86,7 @@ class LoopWalk {
  public:
   using Index = int64_t;
   static constexpr bool kKeeps = false;
-  static constexpr int kKept = 1;
+  static constexpr bool kAcrossRows = false;
 
   __device__ LoopWalk(int64_t rows, int64_t channels, bool)
       : rows_(rows), channels_(channels) {}
@@ -100,9 +97,8 @@ class LoopWalk {
     if (row >= rows_) return;
     for (int64_t channel = threadIdx.x; channel < channels_;
          channel += blockDim.x) {
-      function(
-          0, Place<int64_t>{
-                 row, channel, channel, row * channels_ + channel, {true, 1}});
+      function(Place<int64_t>{
+          row, channel, channel, row * channels_ + channel, {true, 1}});
     }
   }
 

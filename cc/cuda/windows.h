@@ -11,11 +11,11 @@
 //          once.
 // Index    holds an offset into the tile.
 //
-// Both kinds of window have
+// All kinds of window have
 //
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
-//   kFewRegisters                      whether 64 registers suffice
+//   kWholePacks                        rows must consist of whole packs
 //   kLargestRadius                     that it is for
 //   Put(place, values)
 //   Prepare()                          called by all threads, after the last
@@ -33,7 +33,8 @@
 
 namespace tflrn::cuda {
 
-constexpr int DivideUp(int value, int divisor) {
+template <class Integer>
+constexpr __host__ __device__ Integer DivideUp(Integer value, int divisor) {
   return (value + divisor - 1) / divisor;
 }
 
@@ -58,7 +59,7 @@ constexpr int kMaxTapRadius = 8;
 template <class V, int kLanes, int kMaxRadius, bool kAcrossRows, class Index>
 class TapWindow {
  public:
-  static constexpr bool kFewRegisters = !kAcrossRows;
+  static constexpr bool kWholePacks = !kAcrossRows;
   static constexpr int kLargestRadius = kMaxRadius;
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
@@ -74,7 +75,13 @@ class TapWindow {
         row_packs_(channels / kLanes),
         group_stride_(static_cast<Index>(Elements(rows, channels, radius)) /
                       kGroups),
-        radius_(radius) {}
+        radius_(radius) {
+    if (!kAcrossRows) return;
+    own_in_row_ = kOwn % channels;
+    for (Index step = channels; step < 32; step *= 2) {
+      row_starts_ |= row_starts_ << step;
+    }
+  }
 
   __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
     TFLRN_UNROLL
@@ -121,10 +128,11 @@ class TapWindow {
       }
       TFLRN_UNROLL
       for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
+      const uint32_t starts = kAcrossRows ? RowStarts(place.channel) : 0;
       if (kAcrossRows && channels_ % 2 != 0) {
-        AddOneByOne(span, place.channel, values);
+        AddOneByOne(span, starts, values);
       } else {
-        AddInPairs<kMaxRadius>(span, place.channel, values);
+        AddInPairs<kMaxRadius>(span, starts, values);
       }
     }
   }
@@ -143,18 +151,30 @@ class TapWindow {
   // A thread's own values, and kPad packs before and after them.
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
+  static_assert(kSpan < 32, "the values of a span are bits");
+
+  // The values of the span that begin a row, as bits.
+  __device__ uint32_t RowStarts(Index first_channel) const {
+    Index first = own_in_row_ - first_channel;
+    if (first < 0) first += channels_;
+    return first < kSpan ? row_starts_ << first : 0;
+  }
+
+  static __device__ bool Has(uint32_t bits, int bit) {
+    return (bits >> bit & 1) != 0;
+  }
 
   // For an even number of channels. The windows of a pair's two channels are
   // the pairs that they share, plus one value at one end and, if the radius is
   // even, one pair at the other. kRadius is at least the radius.
   template <int kRadius>
-  __device__ void AddInPairs(const V (&span)[kSpan], Index first_channel,
+  __device__ void AddInPairs(const V (&span)[kSpan], uint32_t starts,
                              V (&values)[kLanes]) const {
     // Separate code for each radius spends no instruction on neighbours outside
     // the window. Where packs cross rows, that would be too much code.
     if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
       if (radius_ < kRadius) {
-        return AddInPairs<kRadius - 1>(span, first_channel, values);
+        return AddInPairs<kRadius - 1>(span, starts, values);
       }
     }
     const Index radius = kAcrossRows ? radius_ : kRadius;
@@ -162,24 +182,23 @@ class TapWindow {
     constexpr int kPairs = kLanes / 2;
     const auto pair = [&](int i) { return span[i] + span[i + 1]; };
     V sums[kPairs];
-    Index channel[kPairs];
     TFLRN_UNROLL
-    for (int p = 0; p < kPairs; ++p) {
-      sums[p] = pair(kOwn + 2 * p);
-      channel[p] = p == 0 ? first_channel : Following(channel[p - 1], 2);
-    }
+    for (int p = 0; p < kPairs; ++p) sums[p] = pair(kOwn + 2 * p);
+    // The values whose k-th neighbours before and after them, k even, belong to
+    // another row. Rows begin at even positions.
+    uint32_t first = 0, last = 0;
     TFLRN_UNROLL
     for (int k = 2; k <= kRadius + 1; k += 2) {
+      first |= starts << (k - 2);
+      last |= starts >> k;
       TFLRN_UNROLL
       for (int p = 0; p < kPairs; ++p) {
         const int at = kOwn + 2 * p;
         // Not products with 0: those of infinity would be NaN.
         const auto before = [&](V value) {
-          return kAcrossRows && channel[p] < k ? V{} : value;
+          return Has(first, at) ? V{} : value;
         };
-        const auto after = [&](V value) {
-          return kAcrossRows && channel[p] + k >= channels_ ? V{} : value;
-        };
+        const auto after = [&](V value) { return Has(last, at) ? V{} : value; };
         const V odd_before = before(span[at - k + 1]);
         const V even_after = after(span[at + k]);
         if (k < radius) {
@@ -196,30 +215,21 @@ class TapWindow {
     }
   }
 
-  __device__ void AddOneByOne(const V (&span)[kSpan], Index first_channel,
+  __device__ void AddOneByOne(const V (&span)[kSpan], uint32_t starts,
                               V (&values)[kLanes]) const {
-    Index channel[kLanes];
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      channel[i] = i == 0 ? first_channel : Following(channel[i - 1], 1);
-    }
+    uint32_t first = 0, last = 0;
     TFLRN_UNROLL
     for (int k = 1; k <= kMaxRadius; ++k) {
       if (k > radius_) break;
+      first |= starts << (k - 1);
+      last |= starts >> k;
       TFLRN_UNROLL
-      for (int i = 0; i < kLanes; ++i) {
-        V before = span[kOwn + i - k], after = span[kOwn + i + k];
-        if (channel[i] < k) before = V{};
-        if (channel[i] + k >= channels_) after = V{};
-        values[i] += before + after;
+      for (int i = kOwn; i < kOwn + kLanes; ++i) {
+        const V before = Has(first, i) ? V{} : span[i - k];
+        const V after = Has(last, i) ? V{} : span[i + k];
+        values[i - kOwn] += before + after;
       }
     }
-  }
-
-  // The channel `step` further on, or 0 at the end of a row, whose length is a
-  // multiple of `step`.
-  __device__ Index Following(Index channel, int step) const {
-    return channel + step == channels_ ? 0 : channel + step;
   }
 
   __device__ Index PackOf(const Place<Index>& place) const {
@@ -235,10 +245,166 @@ class TapWindow {
   Index row_packs_;     // If rows are whole packs.
   Index group_stride_;  // In elements.
   Index radius_;
+  // Where packs cross rows: the channel kOwn of an endless row of rows, and the
+  // bits 0, channels_, 2 channels_...
+  Index own_in_row_ = 0;
+  uint32_t row_starts_ = 1;
 };
 
-// For a radius above kMaxTapRadius. Channels are divided into chunks of 8. With
-// the window [first, last] of a channel,
+// For a radius above kMaxTapRadius, and blocks whose threads have one pack of a
+// row each: threadIdx.x is the pack, threadIdx.y the row. The last pack of a
+// row may be incomplete. With the window [first, last] of a channel,
+//
+//   sum = suffix[first] + packs between + prefix[last]
+//
+// where suffix and prefix are sums within a pack. All windows of a pack contain
+// the packs nearer than radius / kLanes whole, and some the next one before or
+// after. Each thread adds up the whole packs by doubling, in a number of steps
+// that grows with the logarithm of the radius.
+template <class V, int kLanes, class Index>
+class WideRowWindow {
+ public:
+  static constexpr bool kWholePacks = false;
+  static constexpr int kLargestRadius = std::numeric_limits<int>::max();
+
+  static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
+    return rows * DivideUp(channels, kLanes) * kArrays;
+  }
+
+  WideRowWindow() = default;
+  __device__ WideRowWindow(V* memory, Index rows, Index channels, Index radius)
+      : memory_(memory),
+        row_packs_(DivideUp(channels, kLanes)),
+        stride_(rows * row_packs_),
+        packs_away_(radius / kLanes),
+        lanes_away_(radius % kLanes) {}
+
+  __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
+    V* const pack = Prefixes(place.row) + place.pack;
+    V* to = pack;
+    total_ = V{};
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      if (place.lanes.whole || i < place.lanes.count) total_ += values[i];
+      *to = total_;
+      to += stride_;
+    }
+    to = pack + (kArrays - kDoubled) * stride_;
+    V suffix = V{};
+    TFLRN_UNROLL
+    for (int i = kLanes - 1; i > 0; --i) {
+      if (place.lanes.whole || i < place.lanes.count) suffix += values[i];
+      to -= stride_;
+      *to = suffix;
+    }
+  }
+
+  // Sums of 1, 2, 4... packs, each made of two of the last; those that `count`
+  // has as powers of two make up the whole packs.
+  __device__ void Prepare() {
+    const Index row = threadIdx.y, pack = threadIdx.x;
+    const Index before = Least(pack, packs_away_ - 1);
+    const Index after = Least(row_packs_ - 1 - pack, packs_away_ - 1);
+    const Index count = before + 1 + after;
+    const Index most = Least(row_packs_, 2 * packs_away_ - 1);
+    V sum = total_;  // Of `width` packs from this one on.
+    const V* sums = Totals(row);
+    whole_ = V{};
+    Index done = 0;
+    int next = 0;
+    __syncthreads();
+    for (Index width = 1;; width *= 2) {
+      if ((count & width) != 0) {
+        whole_ += sums[pack - before + done];
+        done += width;
+      }
+      if (2 * width > most) break;
+      if (pack + width < row_packs_) sum += sums[pack + width];
+      // Others may still be reading the last sums, but not those before.
+      V* const doubled = Prefixes(row) + (kArrays - kDoubled + next) * stride_;
+      doubled[pack] = sum;
+      __syncthreads();
+      sums = doubled;
+      next = 1 - next;
+    }
+  }
+
+  __device__ void Sum(const Place<Index>& place, V (&values)[kLanes]) const {
+    SumWithLanesAway<kLanes - 1>(place, values);
+  }
+
+ private:
+  // Per pack: its prefixes; its suffixes except the first, which is the last
+  // prefix; and two doubled sums. Each array has one element per pack of the
+  // tile, so that neighbouring threads access neighbouring elements.
+  static constexpr int kDoubled = 2;
+  static constexpr int kArrays = kLanes + (kLanes - 1) + kDoubled;
+
+  static __device__ Index Least(Index a, Index b) { return a < b ? a : b; }
+
+  __device__ V* Prefixes(Index row) const { return memory_ + row * row_packs_; }
+  __device__ V* Totals(Index row) const {
+    return Prefixes(row) + (kLanes - 1) * stride_;
+  }
+
+  // Separate code for each remainder of the radius: it decides in which pack
+  // the window of a lane begins, and in which it ends.
+  template <int kLanesAway>
+  __device__ void SumWithLanesAway(const Place<Index>& place,
+                                   V (&values)[kLanes]) const {
+    if constexpr (kLanesAway > 0) {
+      if (lanes_away_ < kLanesAway) {
+        return SumWithLanesAway<kLanesAway - 1>(place, values);
+      }
+    }
+    const Index left = place.pack - packs_away_;
+    const Index right = place.pack + packs_away_;
+    const V* const totals = Totals(place.row);
+    const V left_total = left >= 0 ? totals[left] : V{};
+    const V right_total = right < row_packs_ ? totals[right] : V{};
+    // A window of lane i begins in lane i - kLanesAway of the pack `left`, or
+    // in the pack before it, and ends likewise.
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      const bool before = i < kLanesAway;
+      const bool after = i + kLanesAway >= kLanes;
+      values[i] = whole_;
+      if (before) values[i] += left_total;
+      if (after) values[i] += right_total;
+    }
+    const V* const prefixes = Prefixes(place.row);
+    const V* prefix = prefixes + right;
+    TFLRN_UNROLL
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int to = lane - kLanesAway;
+      const bool after = to < 0;
+      const Index pack = right + after;
+      if (pack < row_packs_) values[to + after * kLanes] += prefix[after];
+      prefix += stride_;
+    }
+    const V* suffix = totals + left;
+    TFLRN_UNROLL
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int to = lane + kLanesAway;
+      const bool before = to >= kLanes;
+      const Index pack = left - before;
+      if (pack >= 0) values[to - before * kLanes] += suffix[-int{before}];
+      suffix += stride_;
+    }
+  }
+
+  V* memory_;
+  Index row_packs_;
+  Index stride_;
+  Index packs_away_;  // The radius in whole packs,
+  int lanes_away_;    // and the rest.
+  V total_ = V{};     // Of the thread's pack.
+  V whole_ = V{};     // The packs that are in all windows of its channels.
+};
+
+// The same for threads that have any number of channels, one at a time.
+// Channels are divided into chunks of 8. With the window [first, last] of a
+// channel,
 //
 //   sum = suffix[first] + chunks between + prefix[last]
 //
@@ -246,10 +412,10 @@ class TapWindow {
 // between is the same for every channel, or one more. Their sums are built by
 // doubling, over an eighth of the elements, in a number of steps that grows
 // with the logarithm of the radius.
-template <class V, int kLanes, class Index>
-class WideWindow {
+template <class V, class Index>
+class WideLoopWindow {
  public:
-  static constexpr bool kFewRegisters = false;
+  static constexpr bool kWholePacks = false;
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels,
@@ -259,8 +425,8 @@ class WideWindow {
     return rows * (2 * Skewed(chunks * kChunk) + levels);
   }
 
-  WideWindow() = default;
-  __device__ WideWindow(V* memory, Index rows, Index channels, Index radius)
+  WideLoopWindow() = default;
+  __device__ WideLoopWindow(V* memory, Index rows, Index channels, Index radius)
       : memory_(memory),
         rows_(rows),
         channels_(channels),
@@ -270,12 +436,8 @@ class WideWindow {
         level_(chunks_ + before_first_),
         stride_(static_cast<Index>(Elements(1, channels, radius))) {}
 
-  __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
-    V* const prefix = Prefix(place.row);
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      prefix[Skewed(place.channel + i)] = values[i];
-    }
+  __device__ void Put(const Place<Index>& place, const V (&value)[1]) {
+    Prefix(place.row)[Skewed(place.channel)] = value[0];
   }
 
   __device__ void Prepare() {
@@ -303,27 +465,23 @@ class WideWindow {
     }
   }
 
-  __device__ void Sum(const Place<Index>& place, V (&values)[kLanes]) const {
+  __device__ void Sum(const Place<Index>& place, V (&value)[1]) const {
     const V* const prefix = Prefix(place.row);
     const V* const suffix = Suffix(place.row);
-    const V* const result = Result(place.row);
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      const Index first = place.channel + i - radius_;
-      const Index last = place.channel + i + radius_;
-      // Shifts, since they round down even below zero.
-      const Index after_first = (first >> kChunkBits) + 1;
-      const Index of_last = last >> kChunkBits;
-      V sum = result[after_first + before_first_];
-      if (first >= 0) sum += suffix[Skewed(first)];
-      const Index extra = after_first + WholeChunks();
-      if (extra < of_last && extra < chunks_) {
-        sum += prefix[Skewed(extra * kChunk + kChunk - 1)];
-      }
-      // Past the row's end, the last chunk's prefix is its total.
-      if (of_last < chunks_) sum += prefix[Skewed(last)];
-      values[i] = sum;
+    const Index first = place.channel - radius_;
+    const Index last = place.channel + radius_;
+    // Shifts, since they round down even below zero.
+    const Index after_first = (first >> kChunkBits) + 1;
+    const Index of_last = last >> kChunkBits;
+    V sum = Result(place.row)[after_first + before_first_];
+    if (first >= 0) sum += suffix[Skewed(first)];
+    const Index extra = after_first + WholeChunks();
+    if (extra < of_last && extra < chunks_) {
+      sum += prefix[Skewed(extra * kChunk + kChunk - 1)];
     }
+    // Past the row's end, the last chunk's prefix is its total.
+    if (of_last < chunks_) sum += prefix[Skewed(last)];
+    value[0] = sum;
   }
 
  private:
