@@ -75,13 +75,7 @@ class TapWindow {
         row_packs_(channels / kLanes),
         group_stride_(static_cast<Index>(Elements(rows, channels, radius)) /
                       kGroups),
-        radius_(radius) {
-    if (!kAcrossRows) return;
-    own_in_row_ = kOwn % channels;
-    for (Index step = channels; step < 32; step *= 2) {
-      row_starts_ |= row_starts_ << step;
-    }
-  }
+        radius_(radius) {}
 
   __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
     TFLRN_UNROLL
@@ -128,11 +122,10 @@ class TapWindow {
       }
       TFLRN_UNROLL
       for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
-      const uint32_t starts = kAcrossRows ? RowStarts(place.channel) : 0;
       if (kAcrossRows && channels_ % 2 != 0) {
-        AddOneByOne(span, starts, values);
+        AddOneByOne(span, place.channel, values);
       } else {
-        AddInPairs<kMaxRadius>(span, starts, values);
+        AddInPairs<kMaxRadius>(span, place.channel, values);
       }
     }
   }
@@ -151,30 +144,18 @@ class TapWindow {
   // A thread's own values, and kPad packs before and after them.
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
-  static_assert(kSpan < 32, "the values of a span are bits");
-
-  // The values of the span that begin a row, as bits.
-  __device__ uint32_t RowStarts(Index first_channel) const {
-    Index first = own_in_row_ - first_channel;
-    if (first < 0) first += channels_;
-    return first < kSpan ? row_starts_ << first : 0;
-  }
-
-  static __device__ bool Has(uint32_t bits, int bit) {
-    return (bits >> bit & 1) != 0;
-  }
 
   // For an even number of channels. The windows of a pair's two channels are
   // the pairs that they share, plus one value at one end and, if the radius is
   // even, one pair at the other. kRadius is at least the radius.
   template <int kRadius>
-  __device__ void AddInPairs(const V (&span)[kSpan], uint32_t starts,
+  __device__ void AddInPairs(const V (&span)[kSpan], Index first_channel,
                              V (&values)[kLanes]) const {
     // Separate code for each radius spends no instruction on neighbours outside
     // the window. Where packs cross rows, that would be too much code.
     if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
       if (radius_ < kRadius) {
-        return AddInPairs<kRadius - 1>(span, starts, values);
+        return AddInPairs<kRadius - 1>(span, first_channel, values);
       }
     }
     const Index radius = kAcrossRows ? radius_ : kRadius;
@@ -182,23 +163,24 @@ class TapWindow {
     constexpr int kPairs = kLanes / 2;
     const auto pair = [&](int i) { return span[i] + span[i + 1]; };
     V sums[kPairs];
+    Index channel[kPairs];
     TFLRN_UNROLL
-    for (int p = 0; p < kPairs; ++p) sums[p] = pair(kOwn + 2 * p);
-    // The values whose k-th neighbours before and after them, k even, belong to
-    // another row. Rows begin at even positions.
-    uint32_t first = 0, last = 0;
+    for (int p = 0; p < kPairs; ++p) {
+      sums[p] = pair(kOwn + 2 * p);
+      channel[p] = p == 0 ? first_channel : Following(channel[p - 1], 2);
+    }
     TFLRN_UNROLL
     for (int k = 2; k <= kRadius + 1; k += 2) {
-      first |= starts << (k - 2);
-      last |= starts >> k;
       TFLRN_UNROLL
       for (int p = 0; p < kPairs; ++p) {
         const int at = kOwn + 2 * p;
         // Not products with 0: those of infinity would be NaN.
         const auto before = [&](V value) {
-          return Has(first, at) ? V{} : value;
+          return kAcrossRows && channel[p] < k ? V{} : value;
         };
-        const auto after = [&](V value) { return Has(last, at) ? V{} : value; };
+        const auto after = [&](V value) {
+          return kAcrossRows && channel[p] + k >= channels_ ? V{} : value;
+        };
         const V odd_before = before(span[at - k + 1]);
         const V even_after = after(span[at + k]);
         if (k < radius) {
@@ -215,21 +197,30 @@ class TapWindow {
     }
   }
 
-  __device__ void AddOneByOne(const V (&span)[kSpan], uint32_t starts,
+  __device__ void AddOneByOne(const V (&span)[kSpan], Index first_channel,
                               V (&values)[kLanes]) const {
-    uint32_t first = 0, last = 0;
+    Index channel[kLanes];
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      channel[i] = i == 0 ? first_channel : Following(channel[i - 1], 1);
+    }
     TFLRN_UNROLL
     for (int k = 1; k <= kMaxRadius; ++k) {
       if (k > radius_) break;
-      first |= starts << (k - 1);
-      last |= starts >> k;
       TFLRN_UNROLL
-      for (int i = kOwn; i < kOwn + kLanes; ++i) {
-        const V before = Has(first, i) ? V{} : span[i - k];
-        const V after = Has(last, i) ? V{} : span[i + k];
-        values[i - kOwn] += before + after;
+      for (int i = 0; i < kLanes; ++i) {
+        V before = span[kOwn + i - k], after = span[kOwn + i + k];
+        if (channel[i] < k) before = V{};
+        if (channel[i] + k >= channels_) after = V{};
+        values[i] += before + after;
       }
     }
+  }
+
+  // The channel `step` further on, or 0 at the end of a row, whose length is a
+  // multiple of `step`.
+  __device__ Index Following(Index channel, int step) const {
+    return channel + step == channels_ ? 0 : channel + step;
   }
 
   __device__ Index PackOf(const Place<Index>& place) const {
@@ -245,15 +236,12 @@ class TapWindow {
   Index row_packs_;     // If rows are whole packs.
   Index group_stride_;  // In elements.
   Index radius_;
-  // Where packs cross rows: the channel kOwn of an endless row of rows, and the
-  // bits 0, channels_, 2 channels_...
-  Index own_in_row_ = 0;
-  uint32_t row_starts_ = 1;
 };
 
 // For a radius above kMaxTapRadius, and blocks whose threads have one pack of a
 // row each: threadIdx.x is the pack, threadIdx.y the row. The last pack of a
-// row may be incomplete. With the window [first, last] of a channel,
+// row may be incomplete; the values of its missing channels must be 0. With the
+// window [first, last] of a channel,
 //
 //   sum = suffix[first] + packs between + prefix[last]
 //
@@ -285,7 +273,7 @@ class WideRowWindow {
     total_ = V{};
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
-      if (place.lanes.whole || i < place.lanes.count) total_ += values[i];
+      total_ += values[i];
       *to = total_;
       to += stride_;
     }
@@ -293,14 +281,14 @@ class WideRowWindow {
     V suffix = V{};
     TFLRN_UNROLL
     for (int i = kLanes - 1; i > 0; --i) {
-      if (place.lanes.whole || i < place.lanes.count) suffix += values[i];
+      suffix += values[i];
       to -= stride_;
       *to = suffix;
     }
   }
 
-  // Sums of 1, 2, 4... packs, each made of two of the last; those that `count`
-  // has as powers of two make up the whole packs.
+  // Adds up the packs that are whole in all windows of the thread's channels,
+  // from sums of 1, 2, 4... packs: one for each bit of their number.
   __device__ void Prepare() {
     const Index row = threadIdx.y, pack = threadIdx.x;
     const Index before = Least(pack, packs_away_ - 1);

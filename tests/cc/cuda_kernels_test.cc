@@ -39,25 +39,24 @@ struct Shape {
 
 TEST(CudaVersionsTest, AreTheBestThatApply) {
   const Shape shapes[] = {
-      // Rows of whole packs: one pack per thread and row, two rows per thread.
-      {1000, 96, 2, 0, 100, 24, 5},
-      {1000, 64, 5, 0, 63, 16, 8},
-      {100, 2048, 2, 0, 50, 512, 1},
-      // One row per thread, if there are few rows.
+      // Rows of whole packs, as many as make whole warps.
+      {1000, 96, 2, 0, 250, 24, 4},
+      {1000, 64, 8, 0, 125, 16, 8},
+      {100, 2048, 2, 0, 100, 512, 1},
+      // Fewer rows.
       {3, 96, 2, 0, 1, 24, 3},
-      // A wide window.
-      {1000, 96, 9, 0, 100, 24, 5},
-      // Packs across rows: 1, 3 and 33 channels; unaligned tensors; a radius
-      // from 6 to 8.
-      {10000, 1, 2, 0, 10, 128, 1},
-      {10000, 3, 2, 0, 30, 128, 1},
-      {1000, 33, 2, 0, 36, 116, 1},
-      {1000, 96, 2, 1, 100, 120, 1},
-      {1000, 96, 7, 0, 100, 120, 1},
-      // Value by value: a wide window over an odd number of channels; rows too
-      // long for registers, with one block each.
-      {1000, 33, 9, 0, 500, 64, 2},
+      // A wide window, also over incomplete packs.
+      {1000, 96, 9, 0, 250, 24, 4},
+      {1000, 96, 9, 1, 250, 24, 4},
+      {1000, 33, 9, 0, 72, 9, 14},
+      // Packs across rows: 1, 3 and 33 channels; unaligned tensors.
+      {10000, 1, 2, 0, 20, 128, 1},
+      {10000, 3, 2, 0, 60, 126, 1},
+      {1000, 33, 2, 0, 84, 99, 1},
+      {1000, 96, 8, 1, 200, 120, 1},
+      // Value by value: rows too long for registers, with one block each.
       {7, 5000, 2, 0, 7, 512, 1},
+      {7, 5000, 9, 0, 7, 512, 1},
       // Too long for shared memory: as many blocks as workspaces.
       {258, 12400, 2, 0, 256, 512, 1},
   };

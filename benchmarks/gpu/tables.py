@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Prints, as Markdown, what time_kernels has written.
+
+    benchmarks/gpu/tables.py FILE
+
+First the share of a large copy's bandwidth that each case reaches, in percent, and in
+brackets the share of a copy of as many bytes where the two differ by more than 5; then
+how many times as long as our kernel, in float, cuDNN takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+TYPES = ("half", "bfloat16", "float", "double")
+LAYOUTS = ("NHWC", "NCHW")
+DIFFERENT = 5  # Percent.
+
+
+def print_table(rows: dict[tuple[str, ...], dict[str, str]], names: list[str]) -> None:
+    """The rows' keys and, by name, their cells."""
+    for row in [["layer", "op", *names], ["---", "---", *["--:"] * len(names)]]:
+        print(f"| {' | '.join(row)} |")
+    for key, cells in rows.items():
+        print(f"| {' | '.join([*key, *(cells.get(n, '') for n in names)])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    device, *results = json.loads(parser.parse_args().file.read_text())
+    print(f"{device['device']}: a copy moves {device['copy_gb_per_s']:.0f} GB/s.\n")
+    shares: dict[tuple[str, ...], dict[str, str]] = {}
+    cudnn: dict[tuple[str, ...], dict[str, str]] = {}
+    for result in results:
+        if "share_of_copy" in result:
+            share = 100 * result["share_of_copy"]
+            same = 100 * result["gb_per_s"] / result["same_bytes_copy_gb_per_s"]
+            text = f"{share:.0f}"
+            if abs(share - same) > DIFFERENT:
+                text += f" ({same:.0f})"
+            key = result["layer"], result["op"]
+            shares.setdefault(key, {})[result["type"]] = text
+        elif "cudnn_ms" in result:
+            key = result["layer"], result["op"]
+            cudnn.setdefault(key, {})[result["cudnn_layout"]] = (
+                f"{result['times_ours']:.1f}"
+            )
+    print_table(shares, list(TYPES))
+    if cudnn:
+        print()
+        print_table(cudnn, list(LAYOUTS))
+
+
+if __name__ == "__main__":
+    main()
