@@ -252,10 +252,10 @@ def test_a_gpu_step_that_fails_does_not_end_the_others(machine: Machine) -> None
         "build": "ok",
         "check": "ok",
         "time": "ok",
-        "sanitize": "FAILED: racecheck, half: exit status 9: "
-        "===== ERROR SUMMARY: 0 errors",
         "jax": "FAILED: exit status 1: ImportError: no driver",
         "profile": "ok",
+        "sanitize": "FAILED: racecheck, half: exit status 9: "
+        "===== ERROR SUMMARY: 0 errors",
     }
     assert machine.archs == ["90"]
     for said in ("ok first", "of repeated runs, double", "no driver", "profiled"):
@@ -295,9 +295,9 @@ def test_the_gpu_checks_end_in_time(machine: Machine) -> None:
     assert machine.results() == {
         "build": "ok",
         "time": "FAILED: stopped after 2 s: begun",
-        "sanitize": "FAILED: no time is left",
         "jax": "FAILED: no time is left",
         "profile": "left out: too little time is left",
+        "sanitize": "FAILED: no time is left",
     }
 
 

@@ -8,10 +8,10 @@ emulate    the checks on the host, under the address and undefined-behaviour
 build      the programs that the steps below need; always done before them
 check      the checks on the GPU (tests/cc/check_kernels.cc), each in its own process
 time       times and bandwidths, also of cuDNN (benchmarks/gpu/time_kernels.cc)
-sanitize   some checks under compute-sanitizer's memcheck, racecheck, initcheck and
-           synccheck
 jax        the XLA handlers, called from JAX (tests/jax_handlers.py)
 profile    the kernels of one layer under Nsight Compute, if that is installed
+sanitize   some checks under compute-sanitizer's memcheck, racecheck, initcheck and
+           synccheck
 
 The default is all but emulate. A step that fails does not stop the next. All but
 emulate end within N seconds (540) together. FOLDER gets logs.txt, the times as
@@ -51,14 +51,14 @@ from build_tools import compile_library  # noqa: E402
 
 # A borrowed machine may be available for ten minutes, including the build.
 SECONDS = 540
-# For a step that is not the last: more than it should take, but not so much that the
-# others get nothing. The most informative steps come first.
+# For a step that is not the last: several times what it took on an H100, which the
+# comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
-    "check": 120,  # Seconds on the host, and 27 processes in turns on the GPU.
-    "time": 120,  # 120 cases, half a second each.
-    "sanitize": 130,  # racecheck slows everything down a thousandfold.
-    "jax": 90,  # 37 programs to compile.
-    "profile": 60,  # Six processes.
+    "check": 120,  # 10 s: 27 processes.
+    "time": 120,  # 19 s: 144 cases, and cuDNN's.
+    "jax": 90,  # 12 s: 37 programs to compile.
+    "profile": 90,  # 25 s: six processes.
+    "sanitize": 130,  # Not known: racecheck slows everything down a thousandfold.
 }
 # For killed processes to end; one that waits for the GPU may never do so.
 SECONDS_TO_END = 5
@@ -353,28 +353,6 @@ def time_kernels(session: Session) -> None:
     session.run({"": [*command, *session.cases]}, env=environment)
 
 
-def sanitize(session: Session) -> str | None:
-    tool = find_program(SANITIZER, *toolkit_folders(session))
-    if not tool:
-        return f"{SANITIZER} was not found"
-    # In its own process, a type that takes too long does not hide others.
-    program = session.work / "check_kernels"
-    command = [tool, "--error-exitcode", "9", "--tool"]
-    session.run(
-        {
-            f"{name}, {kind}": [
-                *(*command, name, program),
-                *(f"{check}, {kind}" for check in SANITIZED),
-            ]
-            for name in SANITIZERS
-            for kind in TYPES
-        },
-        # The log has all that it has found.
-        shown=lambda line: not line.startswith("====") or "ERROR SUMMARY" in line,
-    )
-    return None
-
-
 def jax(session: Session) -> str | None:
     if not importlib.util.find_spec("jax"):
         return "this Python has no jax"
@@ -427,15 +405,37 @@ def profile(session: Session) -> str | None:
     return None
 
 
+def sanitize(session: Session) -> str | None:
+    tool = find_program(SANITIZER, *toolkit_folders(session))
+    if not tool:
+        return f"{SANITIZER} was not found"
+    # In its own process, a type that takes too long does not hide others.
+    program = session.work / "check_kernels"
+    command = [tool, "--error-exitcode", "9", "--tool"]
+    session.run(
+        {
+            f"{name}, {kind}": [
+                *(*command, name, program),
+                *(f"{check}, {kind}" for check in SANITIZED),
+            ]
+            for name in SANITIZERS
+            for kind in TYPES
+        },
+        # The log has all that it has found.
+        shown=lambda line: not line.startswith("====") or "ERROR SUMMARY" in line,
+    )
+    return None
+
+
 # Each returns why it was left out, if so, and raises SystemExit if it fails.
 FUNCTIONS: dict[str, Callable[[Session], str | None]] = {
     "emulate": emulate,
     "build": build,
     "check": check,
     "time": time_kernels,
-    "sanitize": sanitize,
     "jax": jax,
     "profile": profile,
+    "sanitize": sanitize,
 }
 
 

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
-#include <type_traits>
 
 #include "cc/core/formulas.h"
 #include "cc/core/lrn_params.h"
