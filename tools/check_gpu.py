@@ -243,7 +243,11 @@ def emulate(session: Session) -> None:
     source = "tests/cc/check_kernels.cc"
     compiler = compile_library.find_compiler()
     session.run({"": [*compiler, *flags, "-iquote.", source, "-o", program]})
-    session.run({"": [program]})
+    _, *names = session.run({"": [program, "--list"]}, shown=lambda line: False)
+    processes = min(os.cpu_count() or 1, len(names))
+    session.run(
+        {f"part {i}": [program, *names[i::processes]] for i in range(processes)}
+    )
 
 
 def arch_by_driver(session: Session) -> str | None:
