@@ -51,8 +51,8 @@ from build_tools import compile_library  # noqa: E402
 
 # A borrowed machine may be available for ten minutes, including the build.
 SECONDS = 540
-# For a step that is not the last: several times what it took on an H100, which the
-# comments say. The most informative steps come first, and the slowest last.
+# For a step that is not the last: several times what it took on an H100 or H200, which
+# the comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
     "check": 120,  # 10 s: 27 processes.
     "time": 120,  # 19 s: 144 cases, and cuDNN's.
