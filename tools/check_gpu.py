@@ -58,7 +58,7 @@ LIMITS = {
     "time": 120,  # 19 s: 144 cases, and cuDNN's.
     "jax": 90,  # 12 s: 37 programs to compile.
     "profile": 90,  # 25 s: six processes.
-    "sanitize": 130,  # Not known: racecheck slows everything down a thousandfold.
+    "sanitize": SECONDS,  # The last: racecheck slows everything down a thousandfold.
 }
 # For killed processes to end; one that waits for the GPU may never do so.
 SECONDS_TO_END = 5

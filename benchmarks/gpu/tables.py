@@ -12,7 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from suite.report import Table
 
 TYPES = ("half", "bfloat16", "float", "double")
 LAYOUTS = ("NHWC", "NCHW")
@@ -21,10 +26,10 @@ DIFFERENT = 5  # Percent.
 
 def print_table(rows: dict[tuple[str, ...], dict[str, str]], names: list[str]) -> None:
     """The rows' keys and, by name, their cells."""
-    for row in [["layer", "op", *names], ["---", "---", *["--:"] * len(names)]]:
-        print(f"| {' | '.join(row)} |")
-    for key, cells in rows.items():
-        print(f"| {' | '.join([*key, *(cells.get(n, '') for n in names)])} |")
+    cells = [
+        [*key, *(row.get(name, "") for name in names)] for key, row in rows.items()
+    ]
+    print(Table("", ["layer", "op", *names], cells, left=2).markdown())
 
 
 def main() -> None:

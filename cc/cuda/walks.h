@@ -40,7 +40,7 @@ class RowWalk {
                         channel,
                         int(threadIdx.x),
                         row * channels_ + channel,
-                        {whole_, whole_ || left >= kLanes ? kLanes : left}});
+                        {whole_, left < kLanes ? left : kLanes}});
   }
 
  private:

@@ -15,7 +15,8 @@
 //
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
-//   kWholePacks                        rows must consist of whole packs
+//   kWholePacks                        in a row version: rows must consist of
+//                                      whole packs
 //   kLargestRadius                     that it is for
 //   Put(place, values)
 //   Prepare()                          called by all threads, after the last
@@ -268,8 +269,7 @@ class WideRowWindow {
         lanes_away_(radius % kLanes) {}
 
   __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
-    V* const pack = Prefixes(place.row) + place.pack;
-    V* to = pack;
+    V* to = Prefixes(place.row) + place.pack;
     total_ = V{};
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
@@ -277,7 +277,7 @@ class WideRowWindow {
       *to = total_;
       to += stride_;
     }
-    to = pack + (kArrays - kDoubled) * stride_;
+    to = Doubled(0, place.row) + place.pack;
     V suffix = V{};
     TFLRN_UNROLL
     for (int i = kLanes - 1; i > 0; --i) {
@@ -309,7 +309,7 @@ class WideRowWindow {
       if (2 * width > most) break;
       if (pack + width < row_packs_) sum += sums[pack + width];
       // Others may still be reading the last sums, but not those before.
-      V* const doubled = Prefixes(row) + (kArrays - kDoubled + next) * stride_;
+      V* const doubled = Doubled(next, row);
       doubled[pack] = sum;
       __syncthreads();
       sums = doubled;
@@ -325,14 +325,18 @@ class WideRowWindow {
   // Per pack: its prefixes; its suffixes except the first, which is the last
   // prefix; and two doubled sums. Each array has one element per pack of the
   // tile, so that neighbouring threads access neighbouring elements.
-  static constexpr int kDoubled = 2;
-  static constexpr int kArrays = kLanes + (kLanes - 1) + kDoubled;
+  static constexpr int kFirstDoubled = kLanes + (kLanes - 1);
+  static constexpr int kArrays = kFirstDoubled + 2;
 
   static __device__ Index Least(Index a, Index b) { return a < b ? a : b; }
 
-  __device__ V* Prefixes(Index row) const { return memory_ + row * row_packs_; }
-  __device__ V* Totals(Index row) const {
-    return Prefixes(row) + (kLanes - 1) * stride_;
+  __device__ V* Array(int array, Index row) const {
+    return memory_ + row * row_packs_ + array * stride_;
+  }
+  __device__ V* Prefixes(Index row) const { return Array(0, row); }
+  __device__ V* Totals(Index row) const { return Array(kLanes - 1, row); }
+  __device__ V* Doubled(int which, Index row) const {
+    return Array(kFirstDoubled + which, row);
   }
 
   // Separate code for each remainder of the radius: it decides in which pack
@@ -360,8 +364,7 @@ class WideRowWindow {
       if (before) values[i] += left_total;
       if (after) values[i] += right_total;
     }
-    const V* const prefixes = Prefixes(place.row);
-    const V* prefix = prefixes + right;
+    const V* prefix = Prefixes(place.row) + right;
     TFLRN_UNROLL
     for (int lane = 0; lane < kLanes; ++lane) {
       const int to = lane - kLanesAway;
@@ -403,7 +406,6 @@ class WideRowWindow {
 template <class V, class Index>
 class WideLoopWindow {
  public:
-  static constexpr bool kWholePacks = false;
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels,
