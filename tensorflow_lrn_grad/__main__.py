@@ -227,7 +227,7 @@ def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
     for comparison in sorted(comparisons, key=lambda comparison: comparison.op):
         stock = comparison.stock_to_oracle
         table.add_row(
-            comparison.op,
+            "LRNGrad, no y" if comparison.op == "LRNGradFromInput" else comparison.op,
             comparison.dtype,
             of_tolerance(comparison.ours_to_oracle),
             of_tolerance(comparison.ours_to_stock),
@@ -241,8 +241,10 @@ def _timing_table(timings: Sequence[Timing]) -> Table:
     table = _table(
         "Speed: medians in milliseconds, float32",
         "Max pooling after the LRN returns a dy of mostly zeros, which TensorFlow's op "
-        "skips. memory: the time to move as many bytes, by tf.add(x, x) for forward "
-        "and tf.add_n([dy, x, y]) for backward.",
+        "skips. No y: as in tlg.lrn's gradient, which computes LRN's output y where "
+        "TensorFlow's op reads it. memory: the time to move as many bytes, by "
+        "tf.add(x, x) for forward, tf.add_n([dy, x, y]) for backward, and "
+        "tf.add(dy, x) without y.",
     )
     table.add_column("\nlayer")
     table.add_column("\npass")
@@ -270,6 +272,8 @@ def _timing_table(timings: Sequence[Timing]) -> Table:
 def _pass_name(timing: Timing) -> str:
     if timing.dy_zeros is None:
         return "forward"
+    if timing.op == "LRNGradFromInput":
+        return "backward, no y"
     if timing.dy_zeros < 0.5:
         return "backward"
     return f"backward, {timing.dy_zeros:.0%} zeros"

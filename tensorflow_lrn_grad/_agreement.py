@@ -46,7 +46,8 @@ class Deviation:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One op in one type. The stock fields are None if it has no kernel of the type."""
+    """One op in one type. The stock fields are None if TensorFlow has no such op, or
+    no kernel of the type."""
 
     op: str
     dtype: str
@@ -156,12 +157,16 @@ def _bound_lrn(x: np.ndarray, y: np.ndarray, p: Parameters) -> _Bound:
 
 
 def _bound_lrn_grad(
-    dy: np.ndarray, x: np.ndarray, y: np.ndarray, p: Parameters
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    p: Parameters,
+    roundings_to_y: np.ndarray | int = 0,
 ) -> _Bound:
     dy, x, y = np.abs(dy), np.abs(x), np.abs(y)
     n = _summands(x, p)
     # To N; a quotient, two products, n - 1 additions, the factors x and 2 alpha beta.
-    to_sum = (n + 2) + 3 + (n - 1) + 4
+    to_sum = roundings_to_y + (n + 2) + 3 + (n - 1) + 4
     return _Bound(
         p,
         roundings=np.maximum(_roundings_to_power(x, p) + 1, to_sum) + 1,
@@ -191,7 +196,7 @@ def _summands(x: np.ndarray, p: Parameters) -> int:
 def compare(
     dy: tf.Tensor, x: tf.Tensor, parameters: Parameters, dtype: tf.DType
 ) -> list[Comparison]:
-    """Compares LRN and LRNGrad, computed in `dtype` from float32 `dy` and `x`."""
+    """Compares LRN and its gradients, computed in `dtype` from float32 `dy` and `x`."""
     # The ops have float32 attributes, so the oracle gets the same.
     p = Parameters(
         parameters.depth_radius,
@@ -208,6 +213,15 @@ def compare(
         {"input": x, **dataclasses.asdict(p)},
         y64,
         _bound_lrn(x64, y64, p),
+    )
+    lrn_grad_from_input = _judge(
+        "LRNGradFromInput",
+        dtype,
+        tlg.lrn_grad,
+        None,
+        {"input_grads": dy, "input_image": x, **dataclasses.asdict(p)},
+        oracle_lrn_grad(dy64, x64, y64, p),
+        _bound_lrn_grad(dy64, x64, y64, p, np.max(_roundings_to_power(x64, p)) + 1),
     )
     # Both gradients get the oracle's y, so that an error of LRN does not count twice.
     y = tf.cast(y64, dtype)
@@ -226,14 +240,14 @@ def compare(
         oracle_lrn_grad(dy64, x64, y64, p),
         _bound_lrn_grad(dy64, x64, y64, p),
     )
-    return [lrn, lrn_grad]
+    return [lrn, lrn_grad, lrn_grad_from_input]
 
 
 def _judge(
     op: str,
     dtype: tf.DType,
     our_op: Callable[..., tf.Tensor],
-    stock_op: Callable[..., tf.Tensor],
+    stock_op: Callable[..., tf.Tensor] | None,
     arguments: dict[str, Any],
     expected: np.ndarray,
     bound: _Bound,
@@ -253,7 +267,7 @@ def _judge(
     our_tolerance = bound.computed_wide(dtype)
     ours = _float64(our_op(**arguments))
     to_oracle = deviation(ours, expected, our_tolerance + oracle_tolerance)
-    if dtype not in _STOCK_DTYPES:
+    if stock_op is None or dtype not in _STOCK_DTYPES:
         return Comparison(op, dtype.name, to_oracle, None, None)
     stock = _float64(stock_op(**arguments))
     stock_tolerance = bound.computed_in(dtype)

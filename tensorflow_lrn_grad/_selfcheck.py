@@ -45,7 +45,7 @@ class Timing:
     layer: str
     shape: list[int]
     op: str
-    dy_zeros: float | None  # the share of zeros in dy
+    dy_zeros: float | None  # the share of zeros in dy; None if there is none
     ours: Milliseconds
     stock: Milliseconds
     memory: Milliseconds  # an addition of tensors that moves as many bytes
@@ -133,7 +133,8 @@ def _time_lrn(layer: Layer, rounds: int) -> Timing:
 
 
 def _time_lrn_grad(layer: Layer, rounds: int) -> list[Timing]:
-    """Times the gradient for each dy: the stock op is faster where dy is zero."""
+    """Times the gradient for each dy, as the stock op is faster where dy is zero; then
+    without y."""
     x, attributes = layer.x, dataclasses.asdict(layer.parameters)
     y = tf.raw_ops.LRN(input=x, **attributes)
 
@@ -149,7 +150,20 @@ def _time_lrn_grad(layer: Layer, rounds: int) -> list[Timing]:
             rounds=rounds,
         )
 
-    return [time_for(dy) for dy in (layer.dense_dy, layer.pooled_dy) if dy is not None]
+    timings = [
+        time_for(dy) for dy in (layer.dense_dy, layer.pooled_dy) if dy is not None
+    ]
+    images = {"input_grads": layer.dense_dy, "input_image": x}
+    without_y = _timing(
+        layer,
+        "LRNGradFromInput",
+        timings[0].dy_zeros,
+        ours=lambda: tlg.lrn_grad(**images, **attributes),
+        stock=lambda: tf.raw_ops.LRNGrad(**images, output_image=y, **attributes),
+        memory=lambda: tf.add(layer.dense_dy, x),
+        rounds=rounds,
+    )
+    return [*timings, without_y]
 
 
 def _timing(

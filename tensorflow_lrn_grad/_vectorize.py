@@ -40,4 +40,5 @@ def _merge_calls_with_batch(stacked: tf.Tensor) -> tf.Tensor:
 
 _register("TFLRN>LRN", library.tflrn_lrn)
 _register("TFLRN>LRNGrad", library.tflrn_lrn_grad)
+_register("TFLRN>LRNGradFromInput", library.tflrn_lrn_grad_from_input)
 _register("TFLRN>LRNGradGrad", library.tflrn_lrn_grad_grad)

@@ -1,9 +1,10 @@
 """The gradients that TensorFlow's automatic differentiation finds.
 
-Importing this module registers LRNGrad as the gradient of `TFLRN>LRN`, LRNGradGrad
-as that of `TFLRN>LRNGrad`, and TensorFlow's own ops, which can be differentiated
-again, as that of `TFLRN>LRNGradGrad`. So derivatives of every order exist.
-`register_lrn_gradient` registers LRNGrad for another LRN op.
+Importing this module registers LRNGradFromInput as the gradient of `TFLRN>LRN`,
+LRNGradGrad as that of `TFLRN>LRNGrad` and `TFLRN>LRNGradFromInput`, and TensorFlow's
+own ops, which can be differentiated again, as that of `TFLRN>LRNGradGrad`. So
+derivatives of every order exist. `register_lrn_gradient` registers LRNGradFromInput
+for another LRN op.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from tensorflow.python.framework import op_def_registry
 
 from tensorflow_lrn_grad import _vectorize  # noqa: F401
 from tensorflow_lrn_grad._load import library
-from tensorflow_lrn_grad.ops import lrn_grad
+from tensorflow_lrn_grad.ops import lrn, lrn_grad
 
 _ATTRIBUTES = ("depth_radius", "bias", "alpha", "beta")
 
 
 @tf.RegisterGradient("TFLRN>LRN")
 def _lrn_gradient(op: tf.Operation, output_gradient: tf.Tensor) -> tf.Tensor:
-    """LRNGrad of an LRN op with one input, one output and the four attributes."""
-    return lrn_grad(output_gradient, op.inputs[0], op.outputs[0], **_attributes(op))
+    """The gradient of an LRN op with one input, one output and the four attributes."""
+    return lrn_grad(output_gradient, op.inputs[0], **_attributes(op))
 
 
 @tf.RegisterGradient("TFLRN>LRNGrad")
@@ -33,6 +34,19 @@ def lrn_grad_gradient(
 ) -> Sequence[tf.Tensor]:
     """LRNGradGrad of an op with LRNGrad's three inputs and four attributes."""
     return library.tflrn_lrn_grad_grad(output_gradient, *op.inputs, **_attributes(op))
+
+
+@tf.RegisterGradient("TFLRN>LRNGradFromInput")
+def _lrn_grad_from_input_gradient(
+    op: tf.Operation, output_gradient: tf.Tensor
+) -> Sequence[tf.Tensor]:
+    """LRNGradGrad, with the gradient by LRN's output passed on to its input."""
+    attributes = _attributes(op)
+    dy, x = op.inputs
+    d_dy, d_x, d_y = library.tflrn_lrn_grad_grad(
+        output_gradient, dy, x, lrn(x, **attributes), **attributes
+    )
+    return d_dy, d_x + lrn_grad(d_y, x, **attributes)
 
 
 @tf.RegisterGradient("TFLRN>LRNGradGrad")

@@ -1,7 +1,7 @@
 """The ops as Python functions: `lrn` and `lrn_grad`.
 
 They take the arguments of `tf.nn.lrn` and `tf.raw_ops.LRNGrad`, in the same order
-and with the same defaults.
+and with the same defaults. `lrn_grad` does without `output_image`, too.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def lrn(
 def lrn_grad(
     input_grads: Any,
     input_image: Any,
-    output_image: Any,
+    output_image: Any = None,
     depth_radius: int | None = 5,
     bias: float | None = 1.0,
     alpha: float | None = 1.0,
@@ -109,7 +109,8 @@ def lrn_grad(
         LRN's output.
       input_image: LRN's input, with the shape and type of `input_grads`.
       output_image: LRN's output, with the shape and type of `input_grads`. It is
-        not recomputed.
+        not recomputed. If None, y[j] = x[j] * norm[j] ** -beta, as in `lrn`, but not
+        rounded to the type: faster, as there is one tensor less to read.
       depth_radius: Half-width of the window of channels; 0 or more.
       bias: Any finite number.
       alpha: Any finite number.
@@ -134,12 +135,14 @@ def lrn_grad(
       ValueError: `depth_radius` does not fit into 64 bits, or another attribute is
         finite but too large for float32.
     """
-    inputs = {
-        "input_grads": input_grads,
-        "input_image": input_image,
-        "output_image": output_image,
-    }
-    return _call(library.tflrn_lrn_grad, inputs, depth_radius, bias, alpha, beta, name)
+    op, inputs = (
+        library.tflrn_lrn_grad_from_input,
+        {"input_grads": input_grads, "input_image": input_image},
+    )
+    if output_image is not None:
+        op = library.tflrn_lrn_grad
+        inputs["output_image"] = output_image
+    return _call(op, inputs, depth_radius, bias, alpha, beta, name)
 
 
 def check_attributes(depth_radius: int, bias: float, alpha: float, beta: float) -> None:

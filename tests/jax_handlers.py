@@ -23,6 +23,7 @@ import oracle
 SYMBOLS = {
     "tflrn.lrn.v1": "tflrn_lrn",
     "tflrn.lrn_grad.v1": "tflrn_lrn_grad",
+    "tflrn.lrn_grad_from_input.v1": "tflrn_lrn_grad_from_input",
     "tflrn.lrn_grad_grad.v1": "tflrn_lrn_grad_grad",
 }
 
@@ -69,9 +70,11 @@ def main(platform: str, library: str) -> None:
             )
             (lrn,) = call("tflrn.lrn.v1", p, x)
             (lrn_grad,) = call("tflrn.lrn_grad.v1", p, dy, x, y)
+            (from_input,) = call("tflrn.lrn_grad_from_input.v1", p, dy, x)
             grads = call("tflrn.lrn_grad_grad.v1", p, u, dy, x, y)
             oracle.assert_lrn(lrn, x, p)
             oracle.assert_lrn_grad(lrn_grad, dy, x, y, p)
+            oracle.assert_lrn_grad(from_input, dy, x, None, p)
             exact = oracle.lrn_grad_grad(u, dy, x, y, p, oracle.wide(dtype))
             errors = oracle.lrn_grad_grad_error(u, dy, x, y, p, dtype)
             for result, expected, error in zip(grads, exact, errors, strict=True):

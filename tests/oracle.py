@@ -112,14 +112,16 @@ def lrn(x: np.ndarray, p: Params, arithmetic: np.dtype = FLOAT64) -> np.ndarray:
 def lrn_grad(
     dy: np.ndarray,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     p: Params,
     arithmetic: np.dtype = FLOAT64,
 ) -> np.ndarray:
     """dx_k = dy_k N_k^-beta - 2 alpha beta x_k sum_{j in W(k)} dy_j y_j / N_j.
 
-    Where dy_j is zero, its terms are zero for any y_j and N_j.
+    Where dy_j is zero, its terms are zero for any y_j and N_j. If y is None, it is
+    LRN of x, in the given arithmetic.
     """
+    y = lrn(x, p, arithmetic) if y is None else y
     dy, x, y = (a.astype(arithmetic) for a in (dy, x, y))
     _, alpha, beta = p.rounded(arithmetic)
     with np.errstate(all="ignore"):
@@ -249,26 +251,34 @@ def lrn_error(x: np.ndarray, p: Params, dtype: np.dtype) -> np.ndarray:
 def lrn_grad_error(
     dy: np.ndarray,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     p: Params,
     dtype: np.dtype,
 ) -> np.ndarray:
     """How far a kernel's LRNGrad may be from the exact one (see lrn_error)."""
+    y_is_given = y is not None
+    y = y if y_is_given else lrn(x, p, wide(dtype))
     dy, x, y = (np.abs(a.astype(wide(dtype))) for a in (dy, x, y))
     _, alpha, beta = np.abs(p.rounded(x.dtype))
     signed_beta = p.rounded(x.dtype)[2]
     r = p.depth_radius
     with np.errstate(all="ignore"):
         n = _norms_error(x, p, dtype)
+        # A y that the kernel computes has the norm's error, too.
+        to_terms = 1 if y_is_given else 1 + beta
         zero = dy == 0
         power = n.power(-signed_beta)
         direct = np.where(zero, 0, dy * power * n.factor(beta))
         inverse = n.power(-1)
-        terms = np.where(zero, 0, dy * y * inverse * n.factor(1))
+        terms = np.where(zero, 0, dy * y * inverse * n.factor(to_terms))
         scale = 2 * alpha * beta
         magnitude = direct + scale * x * window_sums(terms, r)
         # dy y and its quotient may each underflow before they are scaled up.
-        lost = np.where(zero, 0, (1 + dy + y) * (1 + inverse))
+        lost = (1 + dy + y) * (1 + inverse)
+        if not y_is_given:
+            # So may x N^-beta, and the power alone.
+            lost = lost + dy * inverse * (1 + x)
+        lost = np.where(zero, 0, lost)
         lost = (1 + scale) * (x * window_sums(lost, r) + 1)
         lost = n.smallest * (lost + np.where(zero, 0, power))
         uncertain = window_sums((n.uncertain & ~zero).astype(x.dtype), r) > 0
@@ -334,8 +344,8 @@ def assert_close(
 
     Rounding is monotone: a value in [exact - error, exact + error] that is rounded
     once lies between the rounded ends. For half and bfloat16 this leaves exactly
-    one value nearly everywhere. NaN and infinity must be where `exact` has them; a
-    NaN error demands no more than that, an infinite error demands nothing. For at
+    one value nearly everywhere. NaN and infinity must be where `exact`, rounded, has
+    them; a NaN error demands no more than that, an infinite error nothing. For at
     least the fraction `least_compared` of the elements, something must be demanded.
     """
     dtype = got.dtype
@@ -345,13 +355,14 @@ def assert_close(
         # Both ends are infinite where `exact` is.
         error = np.where(demanded & np.isfinite(exact), error, 0)
         # By way of float32, from which the op rounds bfloat16, too.
-        low, high = (
+        low, middle, high = (
             end.astype(narrow(dtype)).astype(dtype).astype(wide(dtype))
-            for end in (exact - error, exact + error)
+            for end in (exact - error, exact, exact + error)
         )
         value = got.astype(wide(dtype))
         right = (low <= value) & (value <= high)
-        right |= np.isnan(error) & np.isfinite(value)
+        alike = (value == middle) | (np.isfinite(value) & np.isfinite(middle))
+        right |= np.isnan(error) & alike
         right = np.where(np.isnan(exact), np.isnan(value), right)
     wrong = demanded & ~right
     if wrong.any():
@@ -380,11 +391,12 @@ def assert_lrn_grad(
     got: np.ndarray,
     dy: np.ndarray,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     p: Params,
     **options,
 ) -> None:
-    """Fails unless `got` is LRNGrad of `dy`, `x` and `y`."""
+    """Fails unless `got` is LRNGrad of `dy`, `x` and `y`; if that is None, of LRN's
+    exact output."""
     exact = lrn_grad(dy, x, y, p, wide(x.dtype))
     error = lrn_grad_error(dy, x, y, p, x.dtype)
     assert got.dtype == x.dtype

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -26,18 +26,21 @@ ERRORS = (tf.errors.InvalidArgumentError, ValueError)
 each_input = pytest.mark.parametrize("name", INPUTS)
 
 
-def gradient_arrays(name: str, wrong: np.ndarray) -> list[np.ndarray]:
-    """The three inputs, with `wrong` as the one called `name`."""
+def gradient_arrays(name: str, wrong: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """The three inputs, with `wrong` as the one called `name`, and the first two."""
     good = np.ones(SHAPE, wrong.dtype)
-    return [wrong if n == name else good for n in INPUTS]
+    arrays = [wrong if n == name else good for n in INPUTS]
+    yield arrays
+    if name != INPUTS[2]:
+        yield arrays[:2]
 
 
 @pytest.mark.parametrize("shape", WRONG_RANKS, ids=str)
 @each_input
 def test_rank(device: str, run: Callable, name: str, shape: tuple) -> None:
-    arrays = gradient_arrays(name, np.ones(shape, np.float32))
-    with pytest.raises(ERRORS, match=rf"{name} must have 4 dimensions"):
-        run(tlg.lrn_grad, *arrays)
+    for arrays in gradient_arrays(name, np.ones(shape, np.float32)):
+        with pytest.raises(ERRORS, match=rf"{name} must have 4 dimensions"):
+            run(tlg.lrn_grad, *arrays)
 
 
 @pytest.mark.parametrize("shape", WRONG_RANKS, ids=str)
@@ -54,13 +57,13 @@ def test_mismatch(
 ) -> None:
     """Not even 1 is broadcast. The message gives the names and both shapes."""
     shape = [*SHAPE[:dimension], size, *SHAPE[dimension + 1 :]]
-    arrays = gradient_arrays(name, np.ones(shape, np.float32))
-    with pytest.raises(ERRORS, match=r"must have the shape of") as caught:
-        run(tlg.lrn_grad, *arrays)
-    message = str(caught.value)
-    assert name in message
-    assert "[2,3,4,5]" in message
-    assert f"[{','.join(map(str, shape))}]" in message
+    for arrays in gradient_arrays(name, np.ones(shape, np.float32)):
+        with pytest.raises(ERRORS, match=r"must have the shape of") as caught:
+            run(tlg.lrn_grad, *arrays)
+        message = str(caught.value)
+        assert name in message
+        assert "[2,3,4,5]" in message
+        assert f"[{','.join(map(str, shape))}]" in message
 
 
 def test_mismatch_of_unknown_parts_is_found_when_the_graph_is_built() -> None:
@@ -70,6 +73,8 @@ def test_mismatch_of_unknown_parts_is_found_when_the_graph_is_built() -> None:
         y = tf.compat.v1.placeholder(tf.float32, [3, None, None, None])
         with pytest.raises(ValueError, match="output_image"):
             tlg.lrn_grad(dy, x, y)
+        with pytest.raises(ValueError, match="input_image"):
+            tlg.lrn_grad(dy, y)
 
 
 WRONG_TYPES = (tf.int32, tf.int64, tf.uint8, tf.bool, tf.complex64, tf.string)
@@ -89,6 +94,9 @@ def test_type(name: str, dtype: tf.DType, in_graph: bool) -> None:
         types = "of type float16, bfloat16, float32, float64"
         with pytest.raises(TypeError, match=rf"^{name} .*{types}.* is {dtype.name}$"):
             tlg.lrn_grad(*tensors)
+        if name != INPUTS[2]:
+            with pytest.raises(TypeError, match=rf"^{name} .*{types}.*{dtype.name}$"):
+                tlg.lrn_grad(*tensors[:2])
         with pytest.raises(TypeError, match=rf"^input .*{types}.* is {dtype.name}$"):
             tlg.lrn(tensor(dtype))
 
@@ -145,8 +153,11 @@ def test_no_tensor_at_all(value: object, in_graph: bool) -> None:
         with pytest.raises(TypeError, match=r"^input") as caught:
             tlg.lrn(value)
         assert len(str(caught.value)) < 300
-        with pytest.raises(TypeError, match=r"^output_image"):
-            tlg.lrn_grad(good, good, value)
+        with pytest.raises(TypeError, match=r"^input_image"):
+            tlg.lrn_grad(good, value)
+        if value is not None:  # which output_image may be
+            with pytest.raises(TypeError, match=r"^output_image"):
+                tlg.lrn_grad(good, good, value)
 
 
 def test_arrays_of_other_libraries() -> None:
@@ -193,6 +204,8 @@ def test_attribute(device: str, run: Callable, name: str, value: object) -> None
         run(lambda x: tlg.lrn(x, **{name: value}), ones)
     with pytest.raises(errors, match=rf"\b{name}\b"):
         run(lambda *t: tlg.lrn_grad(*t, **{name: value}), ones, ones, ones)
+    with pytest.raises(errors, match=rf"\b{name}\b"):
+        run(lambda *t: tlg.lrn_grad(*t, **{name: value}), ones, ones)
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 10**400])
@@ -226,10 +239,16 @@ def test_integers_of_other_kinds_are_radii(value: object) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["depth_radius", "bias", "alpha", "beta"])
-def test_a_graph_from_elsewhere_is_checked_as_well(attribute: str) -> None:
+@pytest.mark.parametrize(
+    "function, inputs", [(tlg.lrn, 1), (tlg.lrn_grad, 3), (tlg.lrn_grad, 2)]
+)
+def test_a_graph_from_elsewhere_is_checked_as_well(
+    function: Callable, inputs: int, attribute: str
+) -> None:
     """An edited GraphDef, or another program's, bypasses the checks in Python."""
     with tf.Graph().as_default() as graph:
-        tlg.lrn(tf.compat.v1.placeholder(tf.float32), name="norm")
+        placeholders = [tf.compat.v1.placeholder(tf.float32) for _ in range(inputs)]
+        function(*placeholders, name="norm")
     definition = graph.as_graph_def()
     (node,) = (n for n in definition.node if n.name == "norm")
     if attribute == "depth_radius":

@@ -33,15 +33,16 @@ def _buffers(fetches: list[tf.Tensor], names: list[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("needed", [False, True])
+@pytest.mark.parametrize("y_is_given", [True, False], ids=["y", "no_y"])
 def test_lrn_grad_writes_over_a_gradient_that_is_not_needed(
-    needed: bool, rng: np.random.Generator
+    y_is_given: bool, needed: bool, rng: np.random.Generator
 ) -> None:
     with tf.Graph().as_default():
         dy, x, y = (
             tf.multiply(2.0, rng.normal(size=SHAPE).astype(np.float32), name=name)
             for name in ("dy", "x", "y")
         )
-        dx = tlg.lrn_grad(dy, x, y, depth_radius=2, name="dx")
+        dx = tlg.lrn_grad(dy, x, y if y_is_given else None, depth_radius=2, name="dx")
         fetches = [dx, x, y, dy] if needed else [dx, x, y]
         before, after = _buffers(fetches, ["dy", "dx"])
     assert (before == after) == (not needed)

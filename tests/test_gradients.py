@@ -43,7 +43,7 @@ def test_tape(device: str, rng: np.random.Generator, dtype: np.dtype) -> None:
         tape.watch(image)
         y = tlg.lrn(image, **P.attributes())
     dx = tape.gradient(y, image, tf.constant(dy))
-    assert_lrn_grad(dx.numpy(), dy, x, y.numpy(), P)
+    assert_lrn_grad(dx.numpy(), dy, x, None, P)
 
 
 def test_gradient_in_every_mode(
@@ -57,9 +57,7 @@ def test_gradient_in_every_mode(
             y = tlg.lrn(image, **P.attributes())
         return tape.gradient(y, image, grads)
 
-    dx = run(step, dy, x)
-    y = tlg.lrn(x, **P.attributes()).numpy()
-    assert_lrn_grad(dx, dy, x, y, P)
+    assert_lrn_grad(run(step, dy, x), dy, x, None, P)
 
 
 def test_gradient_is_our_op(rng: np.random.Generator) -> None:
@@ -67,7 +65,7 @@ def test_gradient_is_our_op(rng: np.random.Generator) -> None:
     y, dx, types = gradient_in_graph(
         lambda graph, image: tlg.lrn(image, **P.attributes()), x, dy
     )
-    assert "TFLRN>LRNGrad" in types
+    assert "TFLRN>LRNGradFromInput" in types
     assert "LRNGrad" not in types
     assert_lrn_grad(dx, dy, x, y, P)
 
@@ -151,7 +149,7 @@ def test_registered_for_my_op(
     y, dx, types = gradient_in_graph(
         lambda graph, image: my_ops.my_lrn(image, **attributes), x, dy
     )
-    assert "TFLRN>LRNGrad" in types
+    assert "TFLRN>LRNGradFromInput" in types
     assert_lrn_grad(dx, dy, x, y, p)
 
 
@@ -208,7 +206,7 @@ def test_override_of_the_stock_op(rng: np.random.Generator) -> None:
             return tf.nn.lrn(image, **P.attributes())
 
     y, dx, types = gradient_in_graph(stock, x, dy)
-    assert {"LRN", "TFLRN>LRNGrad"} <= types
+    assert {"LRN", "TFLRN>LRNGradFromInput"} <= types
     assert "LRNGrad" not in types
     assert_lrn_grad(dx, dy, x, y, P)
 

@@ -116,6 +116,25 @@ def check(results: list[tf.Tensor], arrays: list[np.ndarray], p: Params) -> None
         assert_close(got.numpy(), value, error, what, least_compared=least)
 
 
+@edges
+def test_values_without_the_output(
+    device: str, rng: np.random.Generator, p: Params
+) -> None:
+    """LRNGradFromInput's derivatives: those of LRNGrad at LRN's own output."""
+    u, dy, x = operands(rng, 3)
+    results = []
+    for function in (
+        lambda dy, x: tlg.lrn_grad(dy, x, **p.attributes()),
+        lambda dy, x: composed_lrn_grad(dy, x, composed_lrn(x, p), p),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch((dy, x))
+            dx = function(dy, x)
+        results.append([dx, *tape.gradient(dx, (dy, x), u)])
+    for ours, composed in zip(*results, strict=True):
+        assert_agree(ours, composed)
+
+
 @dtypes
 def test_each_mode_gives_the_same_bits(
     device: str, run: Callable, rng: np.random.Generator, dtype: np.dtype
@@ -593,12 +612,13 @@ def test_derivatives_of_forward_derivatives(
 def test_vectorized_map(
     no_slow_loop: None, rng: np.random.Generator, dtype: np.dtype
 ) -> None:
-    """Each call gives the bits that it gives alone, for each of the three ops."""
+    """Each call gives the bits that it gives alone, for each op."""
     stacks = [tf.constant(values(rng, (5, 2, 1, 3, 9), dtype)) for _ in INPUTS]
     shared = stacks[1][0]
     functions = (
         lambda u, dy, x, y: [tlg.lrn(x, **P.attributes())],
         lambda u, dy, x, y: [tlg.lrn_grad(dy, x, y, **P.attributes())],
+        lambda u, dy, x, y: [tlg.lrn_grad(dy, x, **P.attributes())],
         lambda u, dy, x, y: tlg.gradients.library.tflrn_lrn_grad_grad(
             u, shared, x, y, **P.attributes()
         ),

@@ -393,7 +393,7 @@ def test_fit_is_compiled_by_xla(
     result = child(FIT, policy, jit_compile, other_device, XLA_FLAGS=flags)
     assert result.returncode == 0, result.stderr
     programs = [p.read_text() for p in dump.glob("*after_optimizations.txt")]
-    for handler in ("tflrn.lrn.v1", "tflrn.lrn_grad.v1"):
+    for handler in ("tflrn.lrn.v1", "tflrn.lrn_grad_from_input.v1"):
         calls = [
             line
             for text in programs

@@ -25,15 +25,18 @@ import tensorflow_lrn_grad as tlg
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
 @pytest.mark.parametrize("channels, p", oracle_cases(), ids=case_id)
+@pytest.mark.parametrize("y_is_given", [True, False], ids=["y", "no_y"])
 def test_oracle(
     device: str,
     rng: np.random.Generator,
     dtype: np.dtype,
     channels: int,
     p: Params,
+    y_is_given: bool,
 ) -> None:
     """output_image is unrelated to input_image here: it is used as given."""
     dy, x, y = (values(rng, shape_for(channels), dtype) for _ in range(3))
+    y = y if y_is_given else None
     dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
     # With a negative alpha, some norms cancel; otherwise all terms have one sign.
     assert_lrn_grad(dx, dy, x, y, p, least_compared=0.9 if p.alpha < 0 else 1)
@@ -47,6 +50,8 @@ def test_every_mode(
     dy, x, y = (values(rng, (2, 3, 4, 10), dtype) for _ in range(3))
     dx = run(lambda *t: tlg.lrn_grad(*t, **p.attributes()), dy, x, y)
     assert_lrn_grad(dx, dy, x, y, p)
+    dx = run(lambda *t: tlg.lrn_grad(*t, **p.attributes()), dy, x)
+    assert_lrn_grad(dx, dy, x, None, p)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
@@ -65,12 +70,14 @@ def test_defaults_are_those_of_tensorflow(rng: np.random.Generator) -> None:
     stock = tf.raw_ops.LRNGrad(input_grads=dy, input_image=x, output_image=y)
     for dx in (tlg.lrn_grad(dy, x, y), stock):
         assert_lrn_grad(dx.numpy(), dy, x, y, Params(5, 1, 1, 0.5))
+    assert_lrn_grad(tlg.lrn_grad(dy, x).numpy(), dy, x, None, Params(5, 1, 1, 0.5))
 
 
 def test_attributes_by_position(rng: np.random.Generator) -> None:
     dy, x, y = (values(rng, (1, 2, 3, 20), FLOAT32) for _ in range(3))
-    dx = tlg.lrn_grad(dy, x, y, 3, 1.5, 0.25, 0.75).numpy()
-    assert_lrn_grad(dx, dy, x, y, Params(3, 1.5, 0.25, 0.75))
+    for output_image in (y, None):
+        dx = tlg.lrn_grad(dy, x, output_image, 3, 1.5, 0.25, 0.75).numpy()
+        assert_lrn_grad(dx, dy, x, output_image, Params(3, 1.5, 0.25, 0.75))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, list])

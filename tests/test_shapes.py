@@ -46,6 +46,14 @@ def test_partial_shapes_are_merged(shapes: list, merged: list) -> None:
         assert dx.shape.as_list() == merged
 
 
+def test_partial_shapes_of_two_are_merged() -> None:
+    with tf.Graph().as_default():
+        dx = tlg.lrn_grad(
+            placeholder([2, ANY, ANY, ANY]), placeholder([ANY, 3, ANY, 5])
+        )
+        assert dx.shape.as_list() == [2, 3, ANY, 5]
+
+
 @pytest.mark.parametrize(
     "shape, inferred",
     [
@@ -67,7 +75,11 @@ def test_shape_of_lrn(shape: list | None, inferred: list) -> None:
 )
 def test_empty(device: str, run: Callable, shape: tuple, dtype: np.dtype) -> None:
     empty = np.zeros(shape, dtype)
-    for result in (run(tlg.lrn, empty), run(tlg.lrn_grad, empty, empty, empty)):
+    for result in (
+        run(tlg.lrn, empty),
+        run(tlg.lrn_grad, empty, empty, empty),
+        run(tlg.lrn_grad, empty, empty),
+    ):
         assert result.shape == shape
         assert result.dtype == dtype
 
@@ -86,8 +98,9 @@ def test_tiny(
     p = Params(1, 1, 1, 0.75)
     dy, x, y = (values(rng, (1, 1, rows, channels), dtype) for _ in range(3))
     assert_lrn(tlg.lrn(x, **p.attributes()).numpy(), x, p)
-    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    assert_lrn_grad(dx, dy, x, y, p)
+    for output_image in (y, None):
+        dx = tlg.lrn_grad(dy, x, output_image, **p.attributes()).numpy()
+        assert_lrn_grad(dx, dy, x, output_image, p)
 
 
 def misaligned(array: np.ndarray, elements: int) -> tf.Tensor:

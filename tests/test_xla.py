@@ -22,7 +22,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 P = Params(2, 1.0, 0.5, 0.75)
-HANDLERS = ("tflrn.lrn.v1", "tflrn.lrn_grad.v1", "tflrn.lrn_grad_grad.v1")
+HANDLERS = (
+    "tflrn.lrn.v1",
+    "tflrn.lrn_grad.v1",
+    "tflrn.lrn_grad_from_input.v1",
+    "tflrn.lrn_grad_grad.v1",
+)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
 
 
@@ -42,7 +47,7 @@ def assert_same_bits(a: tf.Tensor, b: tf.Tensor) -> None:
 
 
 def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
-    """A function of u, dy, x and y that returns the results of all three ops."""
+    """A function of u, dy, x and y that returns the results of all ops."""
 
     def function(
         u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor
@@ -51,6 +56,7 @@ def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
         return [
             tlg.lrn(x, **attributes),
             tlg.lrn_grad(dy, x, y, **attributes),
+            tlg.lrn_grad(dy, x, **attributes),
             *library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes),
         ]
 
@@ -75,7 +81,7 @@ def operands(
 def assert_compiled_as_outside(p: Params, tensors: list[tf.Tensor]) -> None:
     outside = all_ops(p)(*tensors)
     inside = compiled(all_ops(p))(*tensors)
-    assert len(inside) == 5
+    assert len(inside) == 6
     for a, b in zip(inside, outside, strict=True):
         assert_same_bits(a, b)
 
@@ -293,7 +299,8 @@ def test_a_number_of_channels_that_depends_on_values(
         u, dy, x, y = (tf.boolean_mask(t, there, 3) + 3 for t in tensors)
         p = P.attributes()
         seconds = library.tflrn_lrn_grad_grad(u, dy, x, y, **p)
-        return [tlg.lrn(x, **p), tlg.lrn_grad(dy, x, y, **p), *seconds]
+        firsts = tlg.lrn_grad(dy, x, y, **p), tlg.lrn_grad(dy, x, **p)
+        return [tlg.lrn(x, **p), *firsts, *seconds]
 
     inside, outside = compiled(function)(there, *tensors), function(there, *tensors)
     for a, b in zip(inside, outside, strict=True):
@@ -366,6 +373,9 @@ def test_a_handler_called_by_another_program(
     assert_same_bits(call_handler(device, ATTRIBUTES, x), tlg.lrn(x))
     dx = call_handler(device, ATTRIBUTES, dy, x, y, handler="tflrn.lrn_grad.v1")
     assert_same_bits(dx, tlg.lrn_grad(dy, x, y))
+    handler = "tflrn.lrn_grad_from_input.v1"
+    dx = call_handler(device, ATTRIBUTES, dy, x, handler=handler)
+    assert_same_bits(dx, tlg.lrn_grad(dy, x))
 
 
 @pytest.mark.parametrize(
@@ -465,7 +475,7 @@ def test_auto_clustering_keeps_them(child: Callable, tmp_path: Path) -> None:
         np.testing.assert_array_equal(clustered[name], plain[name])
     modules = "".join(path.read_text() for path in dump.glob("*.txt"))
     assert '"tflrn.lrn.v1"' in modules
-    assert '"tflrn.lrn_grad.v1"' in modules
+    assert '"tflrn.lrn_grad_from_input.v1"' in modules
 
 
 # Prints a digest of the results, and how evenly the threads shared the work.
@@ -485,7 +495,8 @@ THREADS = """
     @tf.function(jit_compile=True)
     def function(x):
         y = tlg.lrn(x, 2)
-        return y, tlg.lrn_grad(x, x, y, 20), *library.tflrn_lrn_grad_grad(x, x, x, y)
+        firsts = tlg.lrn_grad(x, x, y, 20), tlg.lrn_grad(x, x, None, 20)
+        return y, *firsts, *library.tflrn_lrn_grad_grad(x, x, x, y)
 
     def times():
         tasks = Path("/proc/self/task").iterdir()

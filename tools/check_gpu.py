@@ -401,7 +401,7 @@ def profile(session: Session) -> str | None:
         *(
             {f"{op}, {dtype}": [*command, f", {op},", f", {dtype}"]}
             for dtype in ("half", "float")
-            for op in ("LRN", "LRNGrad", "LRNGradGrad")
+            for op in ("LRN", "LRNGrad", "LRNGradFromInput", "LRNGradGrad")
         ),
         # The log has everything.
         shown=lambda line: any(name in line for name in SHOWN_METRICS),

@@ -43,6 +43,7 @@ OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGra
 CONSTANTS = {
     "lrn_rows-inl.h": [("kAll ? args.plain_power", "kAll ? true")],
     "packs.h": [("if (lanes.whole)", "if (true)")],
+    "steps.h": [("if (y_is_given)", "if (true)")],
     "windows.h": [
         ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
         ("kAcrossRows ? radius_", "kAcrossRows ? RADIUS"),

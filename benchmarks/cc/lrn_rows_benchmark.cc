@@ -165,6 +165,7 @@ void RegisterTypes(const std::string& op) {
 const bool registered = [] {
   RegisterTypes<Lrn>("Lrn");
   RegisterTypes<LrnGrad>("LrnGrad");
+  RegisterTypes<LrnGradFromInput>("LrnGradFromInput");
   RegisterTypes<LrnGradGrad>("LrnGradGrad");
   return true;
 }();

@@ -23,6 +23,8 @@ extern "C" int tflrn_move(int reads, int writes, const char* const* in,
                           char* const* out, int64_t lines) {
   if (reads == 1 && writes == 1) {
     Move<1, 1>(in, out, lines);
+  } else if (reads == 2 && writes == 1) {
+    Move<2, 1>(in, out, lines);
   } else if (reads == 3 && writes == 1) {
     Move<3, 1>(in, out, lines);
   } else if (reads == 4 && writes == 3) {

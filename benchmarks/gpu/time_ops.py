@@ -6,9 +6,10 @@
 Needs the package installed with GPU kernels, and a TensorFlow that sees a GPU. Times
 are medians, in milliseconds, of the time per call of several series of eager calls,
 each of which ends when the GPU is done; the columns of a row take turns. "Memory" is
-`tf.add_n` of three tensors for the gradient, and `tf.add(x, x)` for the forward pass:
-they move the same bytes. Before they are timed, results are compared with the formula
-in wider arithmetic: a wrong one is an error.
+`tf.add_n` of three tensors for the gradient, `tf.add(dy, x)` for the gradient without
+y, and `tf.add(x, x)` for the forward pass: they move the same bytes. Before they are
+timed, results are compared with the formula in wider arithmetic: a wrong one is an
+error.
 
 Exit status: 0; 3 if TensorFlow sees no GPU.
 """
@@ -25,12 +26,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow as tf
-from suite.cases import FIRST_ORDER, NETWORKS, Layer, of_layer
+from suite.cases import NETWORKS, Layer, of_layer
 from suite.contenders import OUR_OPS, Call, Operands, add, normal, ours, stock
+from suite.goals import PASSES
 from suite.measure import verify
 from suite.report import Table
 from suite.timing import Effort, interleaved
 
+OPS = ("LRNGrad", "LRNGradFromInput", "LRN")
 EFFORT = Effort(rounds=9, seconds=5)
 CALLS = 20  # In a series.
 NO_GPU = 3
@@ -75,7 +78,7 @@ def time_row(op: str, layer: Layer) -> dict[str, str]:
     times = {name: t.median_ms / CALLS for name, t in interleaved(runs, EFFORT).items()}
     return {
         "layer": layer.name,
-        "pass": "forward" if op == "LRN" else "backward",
+        "pass": PASSES[op],
         **{name: f"{ms:.3f}" for name, ms in times.items()},
         "stock / ours": f"{times['stock'] / times['ours']:.1f}",
         "ours / memory": f"{times['ours'] / times['memory']:.2f}",
@@ -102,7 +105,7 @@ def main() -> int:
     with tf.device("GPU:0"):
         for layer in NETWORKS:
             of_batch = dataclasses.replace(layer, shape=(batch, *layer.shape[1:]))
-            rows += [time_row(op, of_batch) for op in reversed(FIRST_ORDER)]
+            rows += [time_row(op, of_batch) for op in OPS]
     title = f"{gpu}, TensorFlow {tf.__version__}, batch {batch}"
     cells = [list(row.values()) for row in rows]
     print(f"{title}\n\n{Table(title, list(rows[0]), cells, left=2).markdown()}")

@@ -21,8 +21,10 @@
 // y is from A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification
 // with deep convolutional neural networks", 2012, section 3.3. dx is the
 // transposed Jacobian of y applied to dy, with x_j norm_j^(-beta-1) written as
-// y_j / norm_j, where y is the tensor that LRNGrad is given. LRNGradGrad is the
-// derivative of sum_k u_k dx_k with respect to each of LRNGrad's inputs.
+// y_j / norm_j, where y is the tensor that LRNGrad is given. LRNGradFromInput
+// is LRNGrad with y_j = x_j * norm_j^-beta, not rounded to the tensors' type.
+// LRNGradGrad is the derivative of sum_k u_k dx_k with respect to each of
+// LRNGrad's inputs.
 //
 // V is a floating-point type or a vector of one (lanes.h), Scalar its element.
 // Divisor is V, or a type that stands in for a norm to divide by (InverseNorm

@@ -18,6 +18,8 @@ using InputNames = std::array<const char*, kInputs>;
 constexpr InputNames<1> kLrnInputs = {"input"};
 constexpr InputNames<3> kLrnGradInputs = {"input_grads", "input_image",
                                           "output_image"};
+constexpr InputNames<2> kLrnGradFromInputInputs = {"input_grads",
+                                                   "input_image"};
 constexpr InputNames<4> kLrnGradGradInputs = {"grad_output", "input_grads",
                                               "input_image", "output_image"};
 

@@ -1,4 +1,4 @@
-// The three ops as types, for code that differs between them only in the
+// The ops as types, for code that differs between them only in the
 // tensors and the function to call.
 #ifndef TFLRN_CC_CORE_OPS_H_
 #define TFLRN_CC_CORE_OPS_H_
@@ -21,6 +21,13 @@ struct LrnGrad {
   static constexpr size_t kInputs = 3;
   static constexpr size_t kOutputs = 1;
   static constexpr InputNames<kInputs> kInputNames = kLrnGradInputs;
+};
+
+// LrnGrad, with the output image that Lrn would compute.
+struct LrnGradFromInput {
+  static constexpr size_t kInputs = 2;
+  static constexpr size_t kOutputs = 1;
+  static constexpr InputNames<kInputs> kInputNames = kLrnGradFromInputInputs;
 };
 
 struct LrnGradGrad {

@@ -119,6 +119,14 @@ TFLRN_INLINE Group<V, kParts> Products(const Group<V, kParts>& a,
   return EachPart<kParts>([&](int p) TFLRN_LAMBDA { return a[p] * b[p]; });
 }
 
+// y, from x and the norms' powers.
+template <class V, int kParts, class Power>
+TFLRN_INLINE Group<V, kParts> Outputs(const Group<V, kParts>& x,
+                                      const Group<Power, kParts>& at) {
+  return EachPart<kParts>([&](int p)
+                              TFLRN_LAMBDA { return x[p] * at[p].power; });
+}
+
 template <class T>
 struct LrnOp {
   using Type = T;
@@ -146,10 +154,7 @@ struct LrnOp {
   template <int kParts, class Power>
   TFLRN_MEMBER void Finish(int64_t i, int64_t left,
                            const Group<Power, kParts>& at) const {
-    const auto x_i = Load<kParts>(x + i, left);
-    const auto y_i = EachPart<kParts>(
-        [&](int p) TFLRN_LAMBDA { return x_i[p] * at[p].power; });
-    Store(y_i, y + i, left);
+    Store(Outputs(Load<kParts>(x + i, left), at), y + i, left);
   }
 };
 
@@ -162,17 +167,18 @@ struct LrnGradOp {
   static constexpr bool kKeeps = true;
   const T* dy;
   const T* x;
-  const T* y;
+  const T* y;  // Null: computed from x.
   T* dx;
 
   LrnGradOp From(int64_t begin) const {
-    return {dy + begin, x + begin, y + begin, dx + begin};
+    return {dy + begin, x + begin, y == nullptr ? nullptr : y + begin,
+            dx + begin};
   }
 
   TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
     __builtin_prefetch(dy + read);
     __builtin_prefetch(x + read);
-    __builtin_prefetch(y + read);
+    if (y != nullptr) __builtin_prefetch(y + read);
     __builtin_prefetch(dx + write, kForWriting);
   }
 
@@ -190,7 +196,8 @@ struct LrnGradOp {
                            Group<V, kParts> (&values)[kValues],
                            Group<V, kParts>& kept) const {
     const auto dy_i = Load<kParts>(dy + i, left);
-    const auto y_i = Load<kParts>(y + i, left);
+    const auto y_i = y != nullptr ? Load<kParts>(y + i, left)
+                                  : Outputs(Load<kParts>(x + i, left), at);
     kept = EachPart<kParts>(
         [&](int p) TFLRN_LAMBDA { return GradDirect(dy_i[p], at[p].power); });
     values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {

@@ -27,6 +27,13 @@ void Compute(const LrnParams& params, const RowTensors<LrnGrad, T>& t,
 }
 
 template <class T>
+void Compute(const LrnParams& params, const RowTensors<LrnGradFromInput, T>& t,
+             void* scratch) {
+  LrnGradRows<T>(params, t.in[0], t.in[1], nullptr, t.out[0], t.rows,
+                 t.channels, scratch);
+}
+
+template <class T>
 void Compute(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
              void* scratch) {
   LrnGradGradRows(params, t.in[0], t.in[1], t.in[2], t.in[3], t.out[0],
@@ -50,6 +57,12 @@ int64_t CyclesPerRow(const LrnParams& params, const RowTensors<Lrn, T>& t) {
 
 template <class T>
 int64_t CyclesPerRow(const LrnParams& params, const RowTensors<LrnGrad, T>& t) {
+  return LrnGradCyclesPerRow<T>(params, t.channels);
+}
+
+template <class T>
+int64_t CyclesPerRow(const LrnParams& params,
+                     const RowTensors<LrnGradFromInput, T>& t) {
   return LrnGradCyclesPerRow<T>(params, t.channels);
 }
 

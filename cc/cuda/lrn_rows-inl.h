@@ -1,4 +1,4 @@
-// The kernel of the three ops, its launch, and the choice of its version. Each
+// The kernel of the ops, its launch, and the choice of its version. Each
 // lrn_rows_<type>.cu.cc compiles it for one element type.
 //
 // A block computes a tile of whole rows, so no row waits for another block, and
@@ -76,7 +76,7 @@ struct LaunchPolicy {
 
 // The values stored per channel for window sums, over all rounds.
 constexpr int Windows(Op op) {
-  return op == Op::kLrn ? 1 : op == Op::kLrnGrad ? 2 : 4;
+  return op == Op::kLrn ? 1 : op == Op::kLrnGradGrad ? 4 : 2;
 }
 
 template <class Steps>

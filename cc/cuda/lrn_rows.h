@@ -36,7 +36,8 @@ namespace tflrn::cuda {
 
 using Stream = CUstream_st*;  // cudaStream_t
 
-enum class Op { kLrn, kLrnGrad, kLrnGradGrad };
+// kLrnGradFromInput is LaunchLrnGrad without y.
+enum class Op { kLrn, kLrnGrad, kLrnGradFromInput, kLrnGradGrad };
 
 // 0 unless a row is too long for its window sums to stay in shared memory. Rows
 // of 500 channels fit with every op, T and radius.
@@ -51,6 +52,7 @@ int LaunchLrn(const LrnParams& params, const T* x, T* y, int64_t rows,
 
 // dx_k = dy_k * norm_k^-beta
 //        - 2 alpha beta x_k * sum_{j in W(k)} dy_j y_j / norm_j
+// If y is null, y_j = x_j * norm_j^-beta: one tensor less to read.
 template <class T>
 int LaunchLrnGrad(const LrnParams& params, const T* dy, const T* x, const T* y,
                   T* dx, int64_t rows, int64_t channels, void* workspace,

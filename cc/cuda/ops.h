@@ -25,6 +25,12 @@ size_t WorkspaceBytes(const LrnParams& params,
 
 template <class T>
 size_t WorkspaceBytes(const LrnParams& params,
+                      const RowTensors<LrnGradFromInput, T>& t) {
+  return WorkspaceBytes<T>(Op::kLrnGradFromInput, params, t.rows, t.channels);
+}
+
+template <class T>
+size_t WorkspaceBytes(const LrnParams& params,
                       const RowTensors<LrnGradGrad, T>& t) {
   return WorkspaceBytes<T>(Op::kLrnGradGrad, params, t.rows, t.channels);
 }
@@ -41,6 +47,13 @@ int Launch(const LrnParams& params, const RowTensors<LrnGrad, T>& t,
            void* workspace, Stream stream) {
   return LaunchLrnGrad(params, t.in[0], t.in[1], t.in[2], t.out[0], t.rows,
                        t.channels, workspace, stream);
+}
+
+template <class T>
+int Launch(const LrnParams& params, const RowTensors<LrnGradFromInput, T>& t,
+           void* workspace, Stream stream) {
+  return LaunchLrnGrad<T>(params, t.in[0], t.in[1], nullptr, t.out[0], t.rows,
+                          t.channels, workspace, stream);
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// The arithmetic of the three ops for the channels that a thread holds: what it
+// The arithmetic of the ops for the channels that a thread holds: what it
 // loads, the values whose window sums it needs, and its results. The formulas
 // are those of cc/core/formulas.h.
 //
@@ -83,13 +83,15 @@ struct LrnGradSteps {
   using Coefficients = LrnCoefficients<V>;
 
   Pack<T, kLanes> dy, x, y;
+  bool y_is_given;
   V direct[kLanes];
 
   __device__ void LoadInputs(const T* const* inputs, int64_t offset,
                              Lanes lanes) {
     dy = Load<kLanes>(inputs[0] + offset, lanes);
     x = Load<kLanes>(inputs[1] + offset, lanes);
-    y = Load<kLanes>(inputs[2] + offset, lanes);
+    y_is_given = inputs[2] != nullptr;
+    if (y_is_given) y = Load<kLanes>(inputs[2] + offset, lanes);
   }
 
   __device__ void FirstValues(Values& values) const {
@@ -102,6 +104,19 @@ struct LrnGradSteps {
 
   template <bool kPlain>
   __device__ void WithNorms(const Coefficients& c, Values& values) {
+    // Two loops: choosing y within one takes more registers.
+    if (y_is_given) {
+      Terms<kPlain>(c, values, [&](int i, V) { return Lane(y, i); });
+    } else {
+      Terms<kPlain>(c, values,
+                    [&](int i, V power) { return Lane(x, i) * power; });
+    }
+  }
+
+  // y_of(i, power) returns y_i.
+  template <bool kPlain, class YOf>
+  __device__ void Terms(const Coefficients& c, Values& values,
+                        const YOf& y_of) {
     TFLRN_UNROLL
     for (int i = 0; i < kLanes; ++i) {
       const V dy_i = Lane(dy, i);
@@ -109,7 +124,7 @@ struct LrnGradSteps {
       const V power = NormPower<T, kPlain>::Of(norm, c.power);
       direct[i] = GradDirect(dy_i, power);
       values[0][i] =
-          GradTerm(dy_i, Lane(y, i), NormPower<T, kPlain>::Divisor(norm));
+          GradTerm(dy_i, y_of(i, power), NormPower<T, kPlain>::Divisor(norm));
     }
   }
 

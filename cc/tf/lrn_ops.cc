@@ -1,5 +1,5 @@
-// The ops TFLRN>LRN, TFLRN>LRNGrad and TFLRN>LRNGradGrad: their signatures and
-// shape functions.
+// The ops TFLRN>LRN, TFLRN>LRNGrad, TFLRN>LRNGradFromInput and
+// TFLRN>LRNGradGrad: their signatures and shape functions.
 #include "cc/core/lrn_params.h"
 #include "cc/tf/lrn_attributes.h"
 #include "tensorflow/core/framework/op.h"
@@ -88,6 +88,29 @@ input_grads: 4-D; the gradient with respect to LRN's output. Where it is 0 it
   contributes nothing, whatever the norm.
 input_image: LRN's input; the shape of `input_grads`.
 output_image: LRN's output, taken as it is; the shape of `input_grads`.
+output: The gradient with respect to LRN's input; the shape of the inputs.
+depth_radius: 0 or more; half-width of the window of channels.
+bias: Finite.
+alpha: Finite.
+beta: Finite.
+)doc");
+
+TFLRN_REGISTER_OP("TFLRN>LRNGradFromInput")
+    .Input("input_grads: T")
+    .Input("input_image: T")
+    .Output("output: T")
+    .SetShapeFn([](InferenceContext* context) {
+      return CommonShape(context, kLrnGradFromInputInputs);
+    })
+    .Doc(R"doc(
+Gradient of Local Response Normalization, without LRN's output.
+
+LRNGrad with output_image_j = input_image_j * norm_j^-beta, which is not read from
+memory, and not rounded to the type.
+
+input_grads: 4-D; the gradient with respect to LRN's output. Where it is 0 it
+  contributes nothing, whatever the norm.
+input_image: LRN's input; the shape of `input_grads`.
 output: The gradient with respect to LRN's input; the shape of the inputs.
 depth_radius: 0 or more; half-width of the window of channels.
 bias: Finite.

@@ -1,5 +1,5 @@
-// What the OpKernels of TFLRN>LRN, TFLRN>LRNGrad and TFLRN>LRNGradGrad have in
-// common on every device: attributes, shapes, outputs, and registration.
+// What the OpKernels have in common on every device: attributes, shapes,
+// outputs, and registration.
 #ifndef TFLRN_CC_TF_ROWS_OP_H_
 #define TFLRN_CC_TF_ROWS_OP_H_
 
@@ -37,6 +37,9 @@ struct StorageType<Eigen::bfloat16> {
 // Inputs whose buffer an output may take over if nothing else needs it.
 inline std::vector<int> ForwardableInputs(Lrn, int) { return {0}; }
 inline std::vector<int> ForwardableInputs(LrnGrad, int) { return {0, 1, 2}; }
+inline std::vector<int> ForwardableInputs(LrnGradFromInput, int) {
+  return {0, 1};
+}
 inline std::vector<int> ForwardableInputs(LrnGradGrad, int output) {
   // Each output belongs to the input at the next index: input 0 is grad_output.
   return {output + 1};
@@ -110,15 +113,18 @@ class RowsOp : public ::tensorflow::OpKernel {
   TFLRN_REGISTER_KERNELS_OF_TYPE(device, Kernel, Eigen::bfloat16); \
   TFLRN_REGISTER_KERNELS_OF_TYPE(device, Kernel, float);           \
   TFLRN_REGISTER_KERNELS_OF_TYPE(device, Kernel, double)
-#define TFLRN_REGISTER_KERNELS_OF_TYPE(device, Kernel, T)              \
-  REGISTER_KERNEL_BUILDER(                                             \
-      Name("TFLRN>LRN").Device(device).TypeConstraint<T>("T"),         \
-      Kernel<::tflrn::Lrn, T>);                                        \
-  REGISTER_KERNEL_BUILDER(                                             \
-      Name("TFLRN>LRNGrad").Device(device).TypeConstraint<T>("T"),     \
-      Kernel<::tflrn::LrnGrad, T>);                                    \
-  REGISTER_KERNEL_BUILDER(                                             \
-      Name("TFLRN>LRNGradGrad").Device(device).TypeConstraint<T>("T"), \
+#define TFLRN_REGISTER_KERNELS_OF_TYPE(device, Kernel, T)                   \
+  REGISTER_KERNEL_BUILDER(                                                  \
+      Name("TFLRN>LRN").Device(device).TypeConstraint<T>("T"),              \
+      Kernel<::tflrn::Lrn, T>);                                             \
+  REGISTER_KERNEL_BUILDER(                                                  \
+      Name("TFLRN>LRNGrad").Device(device).TypeConstraint<T>("T"),          \
+      Kernel<::tflrn::LrnGrad, T>);                                         \
+  REGISTER_KERNEL_BUILDER(                                                  \
+      Name("TFLRN>LRNGradFromInput").Device(device).TypeConstraint<T>("T"), \
+      Kernel<::tflrn::LrnGradFromInput, T>);                                \
+  REGISTER_KERNEL_BUILDER(                                                  \
+      Name("TFLRN>LRNGradGrad").Device(device).TypeConstraint<T>("T"),      \
       Kernel<::tflrn::LrnGradGrad, T>)
 
 // What REGISTER_KERNEL_BUILDER does, but when called rather than at load time.

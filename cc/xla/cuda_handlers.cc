@@ -53,6 +53,8 @@ auto Binding() {
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_cuda, OnCuda<Lrn>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_cuda, OnCuda<LrnGrad>, Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_cuda,
+                              OnCuda<LrnGradFromInput>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_cuda, OnCuda<LrnGradGrad>,
                               Binding());
 

@@ -22,9 +22,11 @@
 // (register_handlers.cc) or by a program that loads them from a library.
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_host);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_cuda);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_cuda);
 
 namespace tflrn::xla_ops {
@@ -34,6 +36,9 @@ namespace ffi = ::xla::ffi;
 // The names that errors begin with.
 constexpr const char* HandlerName(Lrn) { return kLrnHandler; }
 constexpr const char* HandlerName(LrnGrad) { return kLrnGradHandler; }
+constexpr const char* HandlerName(LrnGradFromInput) {
+  return kLrnGradFromInputHandler;
+}
 constexpr const char* HandlerName(LrnGradGrad) { return kLrnGradGradHandler; }
 
 template <class Op>

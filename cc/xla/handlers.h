@@ -16,6 +16,7 @@ namespace tflrn::xla_ops {
 
 constexpr char kLrnHandler[] = "tflrn.lrn.v1";
 constexpr char kLrnGradHandler[] = "tflrn.lrn_grad.v1";
+constexpr char kLrnGradFromInputHandler[] = "tflrn.lrn_grad_from_input.v1";
 constexpr char kLrnGradGradHandler[] = "tflrn.lrn_grad_grad.v1";
 
 }  // namespace tflrn::xla_ops

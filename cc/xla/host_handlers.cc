@@ -35,6 +35,8 @@ auto Binding() {
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_host, OnHost<Lrn>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_host, OnHost<LrnGrad>, Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_host,
+                              OnHost<LrnGradFromInput>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_host, OnHost<LrnGradGrad>,
                               Binding());
 

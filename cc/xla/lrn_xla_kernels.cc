@@ -159,6 +159,10 @@ LrnXlaOp::LrnXlaOp(OpKernelConstruction* context)
 LrnGradXlaOp::LrnGradXlaOp(OpKernelConstruction* context)
     : CustomCallOp(context, kLrnGradHandler, kLrnGradInputs) {}
 
+LrnGradFromInputXlaOp::LrnGradFromInputXlaOp(OpKernelConstruction* context)
+    : CustomCallOp(context, kLrnGradFromInputHandler, kLrnGradFromInputInputs) {
+}
+
 LrnGradGradXlaOp::LrnGradGradXlaOp(OpKernelConstruction* context)
     : CustomCallOp(context, kLrnGradGradHandler, kLrnGradGradInputs) {}
 
@@ -166,6 +170,7 @@ LrnGradGradXlaOp::LrnGradGradXlaOp(OpKernelConstruction* context)
   REGISTER_XLA_OP(Name(name).Device(XlaDevices()), Kernel)
 TFLRN_REGISTER_XLA_OP("TFLRN>LRN", LrnXlaOp);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", LrnGradXlaOp);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradFromInput", LrnGradFromInputXlaOp);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", LrnGradGradXlaOp);
 #undef TFLRN_REGISTER_XLA_OP
 

@@ -42,6 +42,11 @@ class LrnGradXlaOp final : public CustomCallOp {
   explicit LrnGradXlaOp(tensorflow::OpKernelConstruction* context);
 };
 
+class LrnGradFromInputXlaOp final : public CustomCallOp {
+ public:
+  explicit LrnGradFromInputXlaOp(tensorflow::OpKernelConstruction* context);
+};
+
 class LrnGradGradXlaOp final : public CustomCallOp {
  public:
   explicit LrnGradGradXlaOp(tensorflow::OpKernelConstruction* context);

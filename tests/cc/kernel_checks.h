@@ -116,15 +116,21 @@ class DeviceArray {
 template <class T>
 using Tensors = std::vector<std::vector<T>>;
 
-constexpr Op kOps[] = {Op::kLrn, Op::kLrnGrad, Op::kLrnGradGrad};
+constexpr Op kOps[] = {Op::kLrn, Op::kLrnGrad, Op::kLrnGradFromInput,
+                       Op::kLrnGradGrad};
 inline int Inputs(Op op) {
-  return op == Op::kLrn ? 1 : op == Op::kLrnGrad ? 3 : 4;
+  constexpr int kInputs[] = {1, 3, 2, 4};
+  return kInputs[size_t(op)];
 }
 inline int Outputs(Op op) { return op == Op::kLrnGradGrad ? 3 : 1; }
 inline const char* Name(Op op) {
-  return op == Op::kLrn       ? "LRN"
-         : op == Op::kLrnGrad ? "LRNGrad"
-                              : "LRNGradGrad";
+  constexpr const char* kNames[] = {"LRN", "LRNGrad", "LRNGradFromInput",
+                                    "LRNGradGrad"};
+  return kNames[size_t(op)];
+}
+// Which input is x.
+inline size_t PlaceOfX(Op op) {
+  return op == Op::kLrn ? 0 : op == Op::kLrnGradGrad ? 2 : 1;
 }
 
 template <class T>
@@ -184,6 +190,8 @@ int LaunchOp(const Call& call, const std::vector<T*>& in,
       return LaunchTensors<Lrn>(call, in, out, workspace, stream);
     case Op::kLrnGrad:
       return LaunchTensors<LrnGrad>(call, in, out, workspace, stream);
+    case Op::kLrnGradFromInput:
+      return LaunchTensors<LrnGradFromInput>(call, in, out, workspace, stream);
     case Op::kLrnGradGrad:
       return LaunchTensors<LrnGradGrad>(call, in, out, workspace, stream);
   }
@@ -249,24 +257,25 @@ Tensors<T> RandomInputs(const Call& call, uint32_t seed) {
   return inputs;
 }
 
-// A row of the inputs. LRN has x, and the gradients have the last three or all
-// four of u, dy, x, y.
+// A row of the inputs, which are those of u, dy, x and y that the op has, in
+// this order.
 template <class T>
 Row RowOf(const Call& call, const Tensors<T>& inputs, int64_t row) {
-  const auto wide = [&](size_t from_end) {
+  const auto wide = [&](size_t input) {
     std::vector<Wide> values;
-    if (inputs.size() < from_end) return values;
-    const std::vector<T>& input = inputs[inputs.size() - from_end];
+    if (input >= inputs.size()) return values;  // Also where it is below 0.
     for (int64_t k = 0; k < call.channels; ++k) {
-      values.push_back(AsDouble(input[row * call.channels + k]));
+      values.push_back(AsDouble(inputs[input][row * call.channels + k]));
     }
     return values;
   };
+  const size_t x = PlaceOfX(call.op);
   Row result;
-  result.u = wide(4);
-  result.dy = wide(3);
-  result.x = call.op == Op::kLrn ? wide(1) : wide(2);
-  result.y = wide(1);
+  result.u = wide(x - 2);
+  result.dy = wide(x - 1);
+  result.x = wide(x);
+  result.y = call.op == Op::kLrnGradFromInput ? OutputOf(call.params, result)
+                                              : wide(x + 1);
   return result;
 }
 
@@ -308,6 +317,9 @@ void CheckRow(const Call& call, const Tensors<T>& inputs,
     case Op::kLrnGrad:
       return ExpectClose(call, ExpectedLrnGrad(call.params, values), outputs[0],
                          row, 2 * window, "dx", report);
+    case Op::kLrnGradFromInput:
+      return ExpectClose(call, ExpectedLrnGrad(call.params, values), outputs[0],
+                         row, 3 * window, "dx", report);
     case Op::kLrnGradGrad: {
       const ExpectedGradGrad expected =
           ExpectedLrnGradGrad(call.params, values);
@@ -397,6 +409,7 @@ void CheckBits(Report* report) {
   const std::vector<std::vector<int>> in_places[] = {
       {{0}},
       {{0}, {1}, {2}},
+      {{0}, {1}},
       {{1, -1, -1}, {-1, 2, -1}, {-1, -1, 3}, {1, 2, 3}}};
   uint32_t seed = 1;
   for (const int64_t channels : {1, 3, 24, 33, 34, 96, 1000}) {
@@ -489,11 +502,11 @@ void CheckSpecialValues(Report* report) {
   for (const int64_t channels : {60, 61, 64, 3000}) {
     for (const int64_t radius : {0, 1, 2, 5, 8, 9, 20}) {
       for (const double special : specials) {
-        for (const Op op : {Op::kLrn, Op::kLrnGrad}) {
+        for (const Op op : {Op::kLrn, Op::kLrnGrad, Op::kLrnGradFromInput}) {
           const Call call = {op, {radius, 1, 1, 0.5f}, 3, channels};
           Tensors<T> inputs = RandomInputs<T>(call, 3);
           const int64_t at = channels + channels / 2;
-          inputs[op == Op::kLrn ? 0 : 1][at] = Round<T>(special);
+          inputs[PlaceOfX(op)][at] = Round<T>(special);
           const std::vector<T> result = RunCall(call, inputs, report)[0];
           for (int64_t k = 0; k < 3 * channels; ++k) {
             const double value = AsDouble(result[k]);
@@ -503,9 +516,14 @@ void CheckSpecialValues(Report* report) {
               const bool nan =
                   std::isnan(special) || (k == at && std::isinf(special));
               right = nan ? std::isnan(value) : value == 0;
-            } else if (op == Op::kLrnGrad && !std::isfinite(special)) {
-              // NaN in its place; an input NaN also spreads in the second sums.
-              right |= distance <= (std::isnan(special) ? 2 * radius : 0);
+            } else if (op != Op::kLrn && !std::isfinite(special)) {
+              // NaN in its place. What is NaN in y spreads in the second sums:
+              // where x is infinite, its y, if it is not given; where x is NaN,
+              // those of its window.
+              const bool y_is_nan = op == Op::kLrnGradFromInput;
+              right |= distance <= (std::isnan(special) ? 2 * radius
+                                    : y_is_nan          ? radius
+                                                        : 0);
             }
             report->Count(1);
             if (!right) {
@@ -532,6 +550,12 @@ inline void CheckZeroGradients(Report* report) {
   expect(dx[0] == 0 && dx[1] == 0, grad, "not 0 for a gradient of 0");
   dx = RunCall<float>(grad, {{1, 1}, {0, 1}, {1, 1}}, report)[0];
   expect(std::isnan(dx[0]) && std::isnan(dx[1]), grad, "not NaN");
+  // Without y, which would be NaN.
+  const Call from_input = {Op::kLrnGradFromInput, {0, 0, -1, 0.5f}, 1, 2};
+  dx = RunCall<float>(from_input, {{0, 0}, {0, 1}}, report)[0];
+  expect(dx[0] == 0 && dx[1] == 0, from_input, "not 0 for a gradient of 0");
+  dx = RunCall<float>(from_input, {{1, 1}, {0, 1}}, report)[0];
+  expect(std::isnan(dx[0]) && std::isnan(dx[1]), from_input, "not NaN");
   const Call grad_grad = {Op::kLrnGradGrad, {0, 0, -1, 0.5f}, 1, 2};
   const Tensors<float> outputs = RunCall<float>(
       grad_grad, {{1, 1}, {0, 0}, {0, 1}, {NAN, INFINITY}}, report);
@@ -566,10 +590,11 @@ void CheckExtremeNorms(Report* report) {
       for (const Op op : kOps) {
         // Where the gradients' terms leave the type's range, so may the sums.
         if (bias < 1 && op != Op::kLrn) continue;
-        if ((bias > 1 || scale > 1e4) && op == Op::kLrnGradGrad) continue;
+        const bool more = op == Op::kLrnGradFromInput || op == Op::kLrnGradGrad;
+        if ((bias > 1 || scale > 1e4) && more) continue;
         const Call call = {op, {2, bias, 1, 0.75f}, 4, 96};
         Tensors<T> inputs = RandomInputs<T>(call, 11);
-        for (T& x : inputs[op == Op::kLrn ? 0 : inputs.size() - 2]) {
+        for (T& x : inputs[PlaceOfX(op)]) {
           x = Round<T>(AsDouble(x) * scale);
         }
         const Tensors<T> outputs = RunCall(call, inputs, report);
@@ -635,6 +660,8 @@ inline void CheckRangeEnds(Report* report) {
       {Op::kLrnGrad, 0x1p-125f, 1, 0.75f, {0x1p-60f, 0x1p-80f, 0x1p-63f}},
       // A norm whose reciprocal is denormal, and one whose power is.
       {Op::kLrnGrad, 0x1p127f, 1, 0.75f, {0x1p60f, 1, 0x1p62f}},
+      {Op::kLrnGradFromInput, 0x1p127f, 1, 0.75f, {0x1p60f, 0x1p62f}},
+      {Op::kLrnGradFromInput, 0x1p-124f, 1, 0.75f, {0x1p-60f, 0x1p-80f}},
       {Op::kLrn, 0x1p127f, 0, 1, {0x1p60f}},
   };
   for (const auto& c : cases) {

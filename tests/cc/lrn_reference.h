@@ -121,6 +121,15 @@ inline std::vector<Expected> ExpectedLrn(const LrnParams& p, const Row& row) {
   return expected;
 }
 
+// The y that the row's x gives.
+inline std::vector<Wide> OutputOf(const LrnParams& p, const Row& row) {
+  std::vector<Wide> y;
+  for (const Expected& expected : ExpectedLrn(p, row)) {
+    y.push_back(expected.value);
+  }
+  return y;
+}
+
 inline std::vector<Expected> ExpectedLrnGrad(const LrnParams& p,
                                              const Row& row) {
   const std::vector<Wide> norms = Norms(p, row);

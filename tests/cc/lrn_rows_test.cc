@@ -72,6 +72,12 @@ void RunLrnGrad(const LrnParams& p, T* dy, T* x, T* y, T* dx, int64_t rows,
 }
 
 template <class T>
+void RunLrnGradFromInput(const LrnParams& p, T* dy, T* x, T* dx, int64_t rows,
+                         int64_t channels) {
+  RunLrnGrad<T>(p, dy, x, nullptr, dx, rows, channels);
+}
+
+template <class T>
 void RunLrnGradGrad(const LrnParams& p, T* u, T* dy, T* x, T* y, T* d_dy,
                     T* d_x, T* d_y, int64_t rows, int64_t channels) {
   std::vector<double> scratch = Scratch(p, channels);
@@ -114,24 +120,30 @@ void TestAgainstFormulas(const LrnParams& p, int64_t rows, int64_t channels,
   std::mt19937 random(Seed(p, channels));
   const int64_t size = rows * channels;
   Tensor<T> dy(size, offset), x(size, offset), y(size, offset);
-  Tensor<T> forward(size, offset), dx(size, offset);
+  Tensor<T> forward(size, offset), dx(size, offset), dx_from_input = dx;
   FillNormal(random, dy);
   FillNormal(random, x);
   FillNormal(random, y);
   for (int64_t i = 0; i < size; i += 7) dy.data()[i] = Round<T>(0);
   RunLrn<T>(p, x.data(), forward.data(), rows, channels);
   RunLrnGrad<T>(p, dy.data(), x.data(), y.data(), dx.data(), rows, channels);
+  RunLrnGradFromInput<T>(p, dy.data(), x.data(), dx_from_input.data(), rows,
+                         channels);
   const int64_t summands = WindowSize(p, channels);
   for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows / 5)) {
     const std::string where =
         std::to_string(rows) + " rows of " + std::to_string(channels) +
         ", radius " + std::to_string(p.depth_radius) + ", beta " +
         std::to_string(p.beta) + ", row " + std::to_string(row);
-    const Row values = RowOf(dy, x, y, row, channels);
+    Row values = RowOf(dy, x, y, row, channels);
     ExpectClose(ExpectedLrn(p, values), forward.data() + row * channels,
                 summands, "LRN, " + where);
     ExpectClose(ExpectedLrnGrad(p, values), dx.data() + row * channels,
                 2 * summands, "LRNGrad, " + where);
+    values.y = OutputOf(p, values);
+    ExpectClose(ExpectedLrnGrad(p, values),
+                dx_from_input.data() + row * channels, 3 * summands,
+                "LRNGradFromInput, " + where);
   }
 }
 
@@ -364,6 +376,15 @@ TEST_P(LrnRowsTest, AZeroGradientContributesNothing) {
   RunLrnGrad(p, dy, x, y, dx, 1, 2);
   EXPECT_TRUE(std::isnan(dx[0]));
   EXPECT_TRUE(std::isnan(dx[1]));
+  // Without y, which is NaN.
+  dy[0] = dy[1] = 0;
+  RunLrnGradFromInput(p, dy, x, dx, 1, 2);
+  EXPECT_EQ(dx[0], 0);
+  EXPECT_EQ(dx[1], 0);
+  dy[0] = dy[1] = 1;
+  RunLrnGradFromInput(p, dy, x, dx, 1, 2);
+  EXPECT_TRUE(std::isnan(dx[0]));
+  EXPECT_TRUE(std::isnan(dx[1]));
 }
 
 TEST_P(LrnRowsTest, AZeroGradientContributesNothingToItsGradients) {
@@ -390,7 +411,7 @@ void ExpectSameBits(const T* a, const T* b, int64_t count,
 constexpr float kBetas[] = {0.75f, 0.3f, 2};
 
 template <class T>
-void TestPartitionAndAliasing() {
+void TestPartitionAndAliasing(bool y_is_given) {
   std::mt19937 random(5);
   for (const int64_t channels : {1, 3, 16, 24, 96, 1000}) {
     for (const int64_t radius : {0, 2, 12, 40, 2000}) {
@@ -403,24 +424,26 @@ void TestPartitionAndAliasing() {
       FillNormal(random, dy);
       FillNormal(random, x);
       RunLrn<T>(p, x.data(), y.data(), rows, channels);
-      RunLrnGrad<T>(p, dy.data(), x.data(), y.data(), dx.data(), rows,
-                    channels);
+      const auto run = [&](T* dy, T* x, T* y, T* dx, int64_t rows) {
+        RunLrnGrad<T>(p, dy, x, y_is_given ? y : nullptr, dx, rows, channels);
+      };
+      run(dy.data(), x.data(), y.data(), dx.data(), rows);
 
       for (const int64_t parts : {int64_t{2}, int64_t{3}, rows}) {
         Tensor<T> part(size, 0);
         for (int64_t n = 0; n < parts; ++n) {
           const int64_t begin = rows * n / parts, end = rows * (n + 1) / parts;
           const int64_t at = begin * channels;
-          RunLrnGrad<T>(p, dy.data() + at, x.data() + at, y.data() + at,
-                        part.data() + at, end - begin, channels);
+          run(dy.data() + at, x.data() + at, y.data() + at, part.data() + at,
+              end - begin);
         }
         ExpectSameBits(part.data(), dx.data(), size,
                        where + ", parts " + std::to_string(parts));
       }
-      for (int aliased = 0; aliased < 3; ++aliased) {
+      for (int aliased = 0; aliased < (y_is_given ? 3 : 2); ++aliased) {
         Tensor<T> inputs[] = {dy, x, y};
-        RunLrnGrad<T>(p, inputs[0].data(), inputs[1].data(), inputs[2].data(),
-                      inputs[aliased].data(), rows, channels);
+        run(inputs[0].data(), inputs[1].data(), inputs[2].data(),
+            inputs[aliased].data(), rows);
         ExpectSameBits(
             inputs[aliased].data(), dx.data(), size,
             where + ", output over input " + std::to_string(aliased));
@@ -491,19 +514,23 @@ void TestGradGradPartitionAndAliasing() {
 }
 
 TEST_P(LrnRowsTest, HalfIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<Half>();
+  TestPartitionAndAliasing<Half>(true);
+  TestPartitionAndAliasing<Half>(false);
   TestGradGradPartitionAndAliasing<Half>();
 }
 TEST_P(LrnRowsTest, BFloat16IsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<BFloat16>();
+  TestPartitionAndAliasing<BFloat16>(true);
+  TestPartitionAndAliasing<BFloat16>(false);
   TestGradGradPartitionAndAliasing<BFloat16>();
 }
 TEST_P(LrnRowsTest, FloatIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<float>();
+  TestPartitionAndAliasing<float>(true);
+  TestPartitionAndAliasing<float>(false);
   TestGradGradPartitionAndAliasing<float>();
 }
 TEST_P(LrnRowsTest, DoubleIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<double>();
+  TestPartitionAndAliasing<double>(true);
+  TestPartitionAndAliasing<double>(false);
   TestGradGradPartitionAndAliasing<double>();
 }
 
@@ -558,18 +585,21 @@ TEST_P(LrnRowsTest, DenormalsCountInEveryFloatMode) {
   RunLrn(p, x, y, 1, 1);
   // With norms of 1, dx is dy, and d_dy is u.
   const LrnParams keep{0, 1, 0, 0.5f};
-  float kept[1], dx[1], d_dy[1], d_x[1], d_y[1];
+  float kept[1], dx[1], dx_from_input[1], d_dy[1], d_x[1], d_y[1];
   const unsigned saved = _mm_getcsr();
   _mm_setcsr(saved | 0x8040);  // Flush to zero, denormals are zero.
   RunLrn(p, x, flushed, 1, 1);
   RunLrn(keep, x, kept, 1, 1);
   RunLrnGrad(keep, x, x, x, dx, 1, 1);
+  RunLrnGradFromInput(keep, x, x, dx_from_input, 1, 1);
   RunLrnGradGrad(keep, x, x, x, x, d_dy, d_x, d_y, 1, 1);
   const unsigned after = _mm_getcsr();
   _mm_setcsr(saved);
   EXPECT_EQ(after, saved | 0x8040) << "the caller's mode is restored";
   EXPECT_EQ(BitCast<uint32_t>(y[0]), BitCast<uint32_t>(flushed[0]));
-  for (const float* result : {kept, dx, d_dy}) EXPECT_EQ(*result, x[0]);
+  for (const float* result : {kept, dx, dx_from_input, d_dy}) {
+    EXPECT_EQ(*result, x[0]);
+  }
 }
 #endif
 

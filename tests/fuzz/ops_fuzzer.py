@@ -72,8 +72,12 @@ def grad_grad(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
     return tf.stack(tlg._load.library.tflrn_lrn_grad_grad(*tensors, **attributes))
 
 
+def grad_from_input(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
+    return tlg.lrn_grad(*tensors, None, **attributes)
+
+
 # The ops, and how many inputs each has.
-OPS = {tlg.lrn: 1, tlg.lrn_grad: 3, grad_grad: 4}
+OPS = {tlg.lrn: 1, tlg.lrn_grad: 3, grad_from_input: 2, grad_grad: 4}
 
 WRONG_DTYPES = (np.int32, np.int64, np.uint8, np.bool_, np.complex64, np.str_)
 ORDINARY = {
@@ -177,6 +181,8 @@ def check_eager(case: Case, result: np.ndarray) -> None:
         return assert_lrn(result, *case.arrays, p, least_compared=0)
     if case.op is tlg.lrn_grad:
         return assert_lrn_grad(result, *case.arrays, p, least_compared=0)
+    if case.op is grad_from_input:
+        return assert_lrn_grad(result, *case.arrays, None, p, least_compared=0)
     dtype = case.arrays[0].dtype
     exact = lrn_grad_grad(*case.arrays, p, wide(dtype))
     errors = lrn_grad_grad_error(*case.arrays, p, dtype)

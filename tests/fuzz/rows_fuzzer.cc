@@ -345,6 +345,13 @@ auto Expect(LrnGrad op, const LrnParams& p,
   return Reference<Scalar>(p, in[1]).Results(op, in[0], in[2]);
 }
 template <class Scalar>
+auto Expect(LrnGradFromInput, const LrnParams& p,
+            const std::array<Ranges<Scalar>, 2>& in) {
+  const Reference<Scalar> reference(p, in[1]);
+  const auto [y] = reference.Results(Lrn());
+  return reference.Results(LrnGrad(), in[0], y);
+}
+template <class Scalar>
 auto Expect(LrnGradGrad op, const LrnParams& p,
             const std::array<Ranges<Scalar>, 4>& in) {
   return Reference<Scalar>(p, in[2]).Results(op, in[0], in[1], in[3]);
@@ -371,6 +378,8 @@ template <>
 constexpr const char* kOpName<Lrn> = "LRN";
 template <>
 constexpr const char* kOpName<LrnGrad> = "LRNGrad";
+template <>
+constexpr const char* kOpName<LrnGradFromInput> = "LRNGradFromInput";
 template <>
 constexpr const char* kOpName<LrnGradGrad> = "LRNGradGrad";
 
@@ -575,6 +584,7 @@ template <class T>
 void MustNoticeErrors() {
   MustNoticeErrors<Lrn, T>();
   MustNoticeErrors<LrnGrad, T>();
+  MustNoticeErrors<LrnGradFromInput, T>();
   MustNoticeErrors<LrnGradGrad, T>();
 }
 
@@ -587,11 +597,13 @@ void FuzzRows(const uint8_t* bytes, size_t size) {
                      std::isfinite(p.alpha) && std::isfinite(p.beta);
   if (ValidateParams(p).empty() != valid) std::abort();
   if (!valid) return;
-  switch (kind / 4 % 3) {
+  switch (kind / 4 % 4) {
     case 0:
       return RunOnType<Lrn>(kind, c);
     case 1:
       return RunOnType<LrnGrad>(kind, c);
+    case 2:
+      return RunOnType<LrnGradFromInput>(kind, c);
     default:
       return RunOnType<LrnGradGrad>(kind, c);
   }
