@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator
 from oracle import Params
 
 # How many tensors an op reads, and how many it writes.
-TENSORS = {"LRN": (1, 1), "LRNGrad": (3, 1), "LRNGradGrad": (4, 3)}
+TENSORS = {
+    "LRN": (1, 1),
+    "LRNGrad": (3, 1),
+    "LRNGradFromInput": (2, 1),
+    "LRNGradGrad": (4, 3),
+}
 SIZES = {"half": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 ALEXNET = Params(2, 2.0, 1e-4, 0.75)
@@ -109,6 +114,15 @@ def layers() -> Iterator[Group]:
                 yield Group("layers", layer.name, cases, threads)
 
 
+def no_y() -> Iterator[Group]:
+    """The gradient that tlg.lrn registers: it computes y instead of reading it, which
+    TensorFlow's op cannot do."""
+    for layer in LAYERS:
+        contenders = ("ours", *MEMORY, "stock")
+        cases = tuple(of_layer(c, "LRNGradFromInput", layer) for c in contenders)
+        yield Group("no y", layer.name, cases)
+
+
 def pooled() -> Iterator[Group]:
     """If max pooling follows, most of dy is zero; TensorFlow's op skips zeros."""
     for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
@@ -202,6 +216,7 @@ def in_place() -> Iterator[Group]:
 
 SECTIONS = {
     "layers": layers,
+    "no y": no_y,
     "pooled": pooled,
     "types": types,
     "targets": targets,

@@ -1,13 +1,13 @@
 """The contenders that are measured.
 
-ours            tlg.lrn, tlg.lrn_grad, the op LRNGradGrad
-stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad
+ours            tlg.lrn, tlg.lrn_grad, the same without y, the op LRNGradGrad
+stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad, which always gets y
 stock XLA       the same in a tf.function(jit_compile=True)
 PyTorch         torch.nn.functional.local_response_norm, channels last, and its gradient
 oneDNN          Debian's libdnnl, channels last; forward in training mode, which also
                 writes the workspace that its gradient reads
 add             TensorFlow's ops that move the same bytes: tf.add(x, x),
-                tf.add_n([dy, x, y])
+                tf.add_n([dy, x, y]), tf.add(dy, x)
 loop            a C++ loop that moves the same bytes
 
 and, in a tf.function that computes dy itself ("in place"):
@@ -69,7 +69,12 @@ class Operands:
 
     def inputs(self) -> list[tf.Tensor]:
         """In the op's order."""
-        names = {"LRN": "x", "LRNGrad": "dy x y", "LRNGradGrad": "u dy x y"}
+        names = {
+            "LRN": "x",
+            "LRNGrad": "dy x y",
+            "LRNGradFromInput": "dy x",
+            "LRNGradGrad": "u dy x y",
+        }
         return [getattr(self, name) for name in names[self.case.op].split()]
 
     def _normal(self, seed: int) -> tf.Tensor:
@@ -89,6 +94,7 @@ Call = Callable[[], Any]
 OUR_OPS = {
     "LRN": tlg.lrn,
     "LRNGrad": tlg.lrn_grad,
+    "LRNGradFromInput": tlg.lrn_grad,
     "LRNGradGrad": library.tflrn_lrn_grad_grad,
 }
 
@@ -101,6 +107,8 @@ def ours(case: Case, operands: Operands) -> Call:
 
 def stock(case: Case, operands: Operands) -> Call:
     function, inputs = _stock(case), operands.inputs()
+    if case.op == "LRNGradFromInput":
+        inputs.append(operands.y)
     return lambda: function(*inputs)
 
 
@@ -113,7 +121,7 @@ def _stock(case: Case) -> Callable[..., tf.Tensor]:
     attributes = case.params.attributes()
     if case.op == "LRN":
         return lambda x: tf.raw_ops.LRN(input=x, **attributes)
-    if case.op == "LRNGrad":
+    if case.op in ("LRNGrad", "LRNGradFromInput"):
         return lambda dy, x, y: tf.raw_ops.LRNGrad(
             input_grads=dy, input_image=x, output_image=y, **attributes
         )
@@ -124,6 +132,8 @@ def add(case: Case, operands: Operands) -> Call:
     inputs = operands.inputs()
     if case.op == "LRN":
         return lambda: _nothing(tf.add(*inputs, *inputs))
+    if case.op == "LRNGradFromInput":
+        return lambda: _nothing(tf.add(*inputs))
     return lambda: _nothing(tf.add_n(inputs))
 
 

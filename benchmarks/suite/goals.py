@@ -13,7 +13,12 @@ from collections.abc import Iterator, Sequence
 from suite.cases import BETA, FIRST_ORDER, NETWORKS, RADIUS_5, RADIUS_64, Layer
 from suite.results import Results
 
-PASSES = {"LRN": "forward", "LRNGrad": "backward", "LRNGradGrad": "second gradient"}
+PASSES = {
+    "LRN": "forward",
+    "LRNGrad": "backward",
+    "LRNGradFromInput": "backward, no y",
+    "LRNGradGrad": "second gradient",
+}
 
 
 @dataclasses.dataclass(frozen=True)

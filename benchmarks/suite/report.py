@@ -54,6 +54,7 @@ def tables(results: Results) -> list[Table]:
         _goals(results),
         _layers(results, "LRNGrad"),
         _layers(results, "LRN"),
+        _no_y(results),
         _threads(results),
         _pooled(results),
         _types(results),
@@ -164,6 +165,35 @@ def _layers(results: Results, op: str) -> Table:
         "Medians in milliseconds. The C++ loop reads and writes arrays of the same "
         "size and does nothing else: its bandwidth counts as 100 %."
         + _page_faults(results, op, LAYERS),
+        left=2,
+    )
+
+
+def _no_y(results: Results) -> Table:
+    rows = []
+    for layer in LAYERS:
+        same = {"group": layer.name}
+        found = [
+            results.find("no y", contender=c, **same)
+            for c in ("ours", "add", "loop", "stock")
+        ]
+        if found[0] is None:
+            continue
+        ratios = [
+            results.times("no y", over, under, **same)
+            for over, under in (("stock", "ours"), ("ours", "add"), ("ours", "loop"))
+        ]
+        cells = [f"**{ms(found[0])}**", *map(ms, found[1:]), *map(factor, ratios)]
+        rows.append((layer.name, "x".join(map(str, layer.shape)), *cells))
+    return Table(
+        "Backward, without y",
+        (
+            *("layer", "shape", "ours", "`add(dy, x)`", "C++ loop", "stock op"),
+            *("stock / ours", "ours / add", "ours / loop"),
+        ),
+        rows,
+        "`tlg.lrn_grad(dy, x)`, which is `tlg.lrn`'s registered gradient. It computes "
+        "LRN's output y instead of reading it; the stock op reads it. Milliseconds.",
         left=2,
     )
 
@@ -522,6 +552,8 @@ def readme_block(results: Results) -> str:
                     _times(results, "ours", "add", **same),
                 )
             )
+            if op == "LRNGrad":
+                rows += _readme_row_without_y(results, layer)
     columns = ("layer", "pass", "ours", *OTHERS.values(), "memory")
     main = Table(
         "", (*columns, "stock / ours", "ours / memory"), rows, left=2
@@ -534,8 +566,10 @@ def readme_block(results: Results) -> str:
     parts = [
         BEGIN,
         f"Medians in milliseconds, float32, batch 32, {environment_line(results)}. "
-        '"Memory" is an op that moves the same bytes: `tf.add_n([dy, x, y])`, or '
-        "`tf.add(x, x)` for forward." + _page_faults(results, "LRN", NETWORKS),
+        '"No y" is the gradient that `tlg.lrn` registers, which computes LRN\'s output '
+        'where the stock op reads it. "Memory" is an op that moves the same bytes: '
+        "`tf.add_n([dy, x, y])`, `tf.add(dy, x)` without y, or `tf.add(x, x)` for "
+        "forward." + _page_faults(results, "LRN", NETWORKS),
         picture("docs/benchmarks/layers", PLOTS["layers"][1]),
         main,
         f"The stock op skips zeros in the incoming gradient. Where max pooling follows "
@@ -552,6 +586,26 @@ def readme_block(results: Results) -> str:
         END,
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _readme_row_without_y(results: Results, layer: Layer) -> Iterator[tuple[str, ...]]:
+    """The row, if it was measured."""
+    group = layer.name
+    ours, stock, add = (
+        results.find("no y", group=group, contender=c) for c in ("ours", "stock", "add")
+    )
+    if ours is None:
+        return
+    others = {"stock": ms(stock)}
+    yield (
+        "",
+        PASSES["LRNGradFromInput"],
+        f"**{ms(ours)}**",
+        *(others.get(name, "") for name in OTHERS),
+        ms(add),
+        factor(results.times("no y", "stock", "ours", group=group)),
+        factor(results.times("no y", "ours", "add", group=group)),
+    )
 
 
 # name: (the table that it stands above, what it shows)
