@@ -30,6 +30,7 @@ setup(
             "hypothesis",
             "matplotlib",
             "pytest",
+            "pytest-xdist",
             "scikit-learn",
             "setuptools>=70.1",  # as in pyproject.toml
         ],

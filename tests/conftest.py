@@ -7,6 +7,8 @@ import os
 # Set before TensorFlow is imported, which otherwise prints right away.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# So that the processes share a GPU's memory.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 import contextlib
 import subprocess
@@ -28,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Always say why a test is skipped.
     if "s" not in config.option.reportchars:
         config.option.reportchars += "s"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process per processor, but at most 4: each takes 1 to 2 GB of memory."""
+    processors = len(os.sched_getaffinity(0))
+    return min(processors, 4) if processors > 1 else 0
 
 
 def _why_no_gpu() -> str | None:

@@ -430,7 +430,7 @@ def test_the_conditions_of_the_kernels_can_be_made_constants(
     import kernel_resources
 
     shutil.copytree(ROOT / "cc", tmp_path / "cc")
-    kernel_resources.make_constant(tmp_path, 5, odd=False)
+    kernel_resources.make_constant(tmp_path, 5, odd=False, y_is_given=True)
     windows = (tmp_path / "cc/cuda/windows.h").read_text()
     assert "if (5 < kRadius)" in windows
     assert "k > radius_" not in windows
@@ -438,4 +438,4 @@ def test_the_conditions_of_the_kernels_can_be_made_constants(
     assert "if (kAcrossRows && false) {" in windows
     assert windows != (ROOT / "cc/cuda/windows.h").read_text()
     with pytest.raises(SystemExit, match="there is no 'kAll "):
-        kernel_resources.make_constant(tmp_path, 5, odd=False)
+        kernel_resources.make_constant(tmp_path, 5, odd=False, y_is_given=True)

@@ -8,12 +8,13 @@ With cuobjdump, or the program that CUOBJDUMP names, also the machine instructio
 the widths of the accesses to global memory. Where plain powers have a kernel of their
 own, the table has that one; below it are the largest numbers of the other kernels.
 
-    tools/kernel_resources.py --per-element RADIUS [--odd] [ARCH ...]
+    tools/kernel_resources.py --per-element RADIUS [--odd] [--no-y] [ARCH ...]
 
 The machine instructions per element for a plain power, whole and aligned packs, and an
-even number of channels or, in the tile version, an odd one with --odd. In a copy of the
-sources, the conditions of these cases are made constants, so that no other code is
-left. Work of only some threads counts for all, and a loop counts once. Needs cuobjdump.
+even number of channels or, in the tile version, an odd one with --odd; with --no-y,
+LRNGrad is the one that computes y. In a copy of the sources, the conditions of these
+cases are made constants, so that no other code is left. Work of only some threads
+counts for all, and a loop counts once. Needs cuobjdump.
 
 Both need nvcc, but no GPU.
 """
@@ -43,7 +44,7 @@ OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGra
 CONSTANTS = {
     "lrn_rows-inl.h": [("kAll ? args.plain_power", "kAll ? true")],
     "packs.h": [("if (lanes.whole)", "if (true)")],
-    "steps.h": [("if (y_is_given)", "if (true)")],
+    "steps.h": [("if (y_is_given)", "if (GIVEN)")],
     "windows.h": [
         ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
         ("kAcrossRows ? radius_", "kAcrossRows ? RADIUS"),
@@ -151,8 +152,12 @@ def compile_type(
     return list(kernels.values())
 
 
-def make_constant(sources: Path, radius: int, odd: bool) -> None:
-    values = {"RADIUS": str(radius), "ODD": str(odd).lower()}
+def make_constant(sources: Path, radius: int, odd: bool, y_is_given: bool) -> None:
+    values = {
+        "RADIUS": str(radius),
+        "ODD": str(odd).lower(),
+        "GIVEN": str(y_is_given).lower(),
+    }
     for name, replacements in CONSTANTS.items():
         path = sources / "cc/cuda" / name
         text = path.read_text()
@@ -211,6 +216,7 @@ def main() -> None:
     parser.add_argument("archs", nargs="*", default=["80", "90"], metavar="ARCH")
     parser.add_argument("--per-element", type=int, metavar="RADIUS")
     parser.add_argument("--odd", action="store_true")
+    parser.add_argument("--no-y", action="store_true")
     arguments = parser.parse_args()
     radius = arguments.per_element
     if radius is not None and not 0 <= radius <= 5:
@@ -222,7 +228,7 @@ def main() -> None:
         sources = Path(scratch)
         shutil.copytree(ROOT / "cc", sources / "cc")
         if radius is not None:
-            make_constant(sources, radius, arguments.odd)
+            make_constant(sources, radius, arguments.odd, not arguments.no_y)
         for arch in arguments.archs:
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 futures = [

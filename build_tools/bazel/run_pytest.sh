@@ -6,5 +6,6 @@ set -eu
 # loader would look for the library.
 cp -rL . "$TEST_TMPDIR/copy"
 cd "$TEST_TMPDIR/copy"
-exec "$1" -m pytest --junitxml="$XML_OUTPUT_FILE" \
+# In this process alone: Bazel runs several targets at once.
+exec "$1" -m pytest --numprocesses=0 --junitxml="$XML_OUTPUT_FILE" \
   ${TESTBRIDGE_TEST_ONLY:+-k "$TESTBRIDGE_TEST_ONLY"} "$2"
