@@ -11,7 +11,7 @@ import operator
 import reprlib
 import struct
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def lrn(
         finite but too large for float32.
     """
     return _call(
-        library.tflrn_lrn, {"input": input}, depth_radius, bias, alpha, beta, name
+        library.tflrn_lrn, ("input",), (input,), depth_radius, bias, alpha, beta, name
     )
 
 
@@ -135,14 +135,12 @@ def lrn_grad(
       ValueError: `depth_radius` does not fit into 64 bits, or another attribute is
         finite but too large for float32.
     """
-    op, inputs = (
-        library.tflrn_lrn_grad_from_input,
-        {"input_grads": input_grads, "input_image": input_image},
-    )
-    if output_image is not None:
-        op = library.tflrn_lrn_grad
-        inputs["output_image"] = output_image
-    return _call(op, inputs, depth_radius, bias, alpha, beta, name)
+    names = "input_grads", "input_image", "output_image"
+    if output_image is None:
+        op, inputs = library.tflrn_lrn_grad_from_input, (input_grads, input_image)
+    else:
+        op, inputs = library.tflrn_lrn_grad, (input_grads, input_image, output_image)
+    return _call(op, names, inputs, depth_radius, bias, alpha, beta, name)
 
 
 def check_attributes(depth_radius: int, bias: float, alpha: float, beta: float) -> None:
@@ -163,23 +161,28 @@ def check_attributes(depth_radius: int, bias: float, alpha: float, beta: float) 
 
 def _call(
     op: Callable[..., tf.Tensor],
-    inputs: dict[str, Any],
+    names: Sequence[str],
+    inputs: Sequence[Any],
     depth_radius: int | None,
     bias: float | None,
     alpha: float | None,
     beta: float | None,
     name: str | None,
 ) -> tf.Tensor:
-    """Calls the wrapper of an op whose inputs all have the same type."""
+    """Calls the wrapper of an op whose inputs all have the same type; `names` begins
+    with theirs. In an eager call, each line here counts."""
     if depth_radius is not None:
         depth_radius = _radius(depth_radius)
-    for value in inputs.values():
+    for value in inputs:
         if not isinstance(value, tf.Tensor):
-            inputs = _convert(inputs)
+            inputs = _convert(names, inputs)
             break
     try:
+        # TensorFlow takes 10 us to convert any other number.
+        if not type(bias) is type(alpha) is type(beta) is float:
+            bias, alpha, beta = map(_as_float, (bias, alpha, beta))
         return op(
-            *inputs.values(),
+            *inputs,
             depth_radius=depth_radius,
             bias=bias,
             alpha=alpha,
@@ -188,10 +191,14 @@ def _call(
         )
     except (tf.errors.InvalidArgumentError, OverflowError, TypeError, ValueError):
         # TensorFlow's own message may lack the argument's name or its value.
-        _check_types(inputs)
+        _check_types(names, inputs)
         floats = {"bias": bias, "alpha": alpha, "beta": beta}
         _check_floats({k: v for k, v in floats.items() if v is not None})
         raise
+
+
+def _as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def _radius(value: Any) -> int:
@@ -224,17 +231,17 @@ def _check_floats(attributes: dict[str, Any]) -> None:
             ) from None
 
 
-def _convert(inputs: dict[str, Any]) -> dict[str, Any]:
+def _convert(names: Sequence[str], inputs: Sequence[Any]) -> list[tf.Tensor]:
     """Converts to tensors, of one type where the values leave it open."""
-    hint = _hint(inputs.values())
-    converted = {}
-    for name, value in inputs.items():
+    hint = _hint(inputs)
+    converted = []
+    for name, value in zip(names, inputs, strict=False):
         dtype = _dtype(value)
         # As a float, a complex number would lose its imaginary part.
         may_be_float = dtype is None or not dtype.is_complex
         try:
-            converted[name] = tf.convert_to_tensor(
-                value, dtype_hint=hint if may_be_float else None
+            converted.append(
+                tf.convert_to_tensor(value, dtype_hint=hint if may_be_float else None)
             )
         except (TypeError, ValueError) as error:
             reason = textwrap.shorten(str(error), 200, placeholder="...")
@@ -265,10 +272,10 @@ def _dtype(value: Any) -> tf.DType | None:
         return None
 
 
-def _check_types(inputs: dict[str, tf.Tensor]) -> None:
+def _check_types(names: Sequence[str], inputs: Sequence[tf.Tensor]) -> None:
     """Raises a TypeError that names the argument, for a wrong type."""
-    first_name, first = next(iter(inputs.items()))
-    for name, value in inputs.items():
+    first_name, first = names[0], inputs[0]
+    for name, value in zip(names, inputs, strict=False):
         if value.dtype not in _TYPES:
             raise TypeError(
                 f"{name} must be of type {', '.join(t.name for t in _TYPES)}, but is "
