@@ -14,9 +14,11 @@ The machine instructions per element for a plain power, whole and aligned packs,
 even number of channels or, in the tile version, an odd one with --odd; with --no-y,
 LRNGrad is the one that computes y. In a copy of the sources, the conditions of these
 cases are made constants, so that no other code is left. Work of only some threads
-counts for all, and a loop counts once. Needs cuobjdump.
+counts for all, and a loop counts once. RADIUS is 0 to 8: wide windows have other
+conditions. Needs cuobjdump.
 
-Both need nvcc, but no GPU.
+Both need nvcc, but no GPU. Exit status: 0; 1 if a kernel of the library has a stack or
+spills.
 """
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from suite.table import Table  # noqa: E402
 
 from build_tools import compile_library  # noqa: E402
 
+MAX_TAP_RADIUS = 8  # kMaxTapRadius of cc/cuda/windows.h
 LANES = {"half": 8, "bfloat16": 8, "float": 4, "double": 2}
 POWERS = ("plain", "others", "all")
 OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
@@ -136,6 +141,7 @@ def compile_type(
     target = sources / f"{kind}_{arch}.o"
     command = [
         *nvcc,
+        *compile_library.ccbin(),
         *compile_library.NVCC_FLAGS,
         *("-Xptxas=-v", f"-gencode=arch=compute_{arch},code=sm_{arch}", f"-I{sources}"),
         *("-c", str(sources / f"cc/cuda/lrn_rows_{kind}.cu.cc"), "-o", str(target)),
@@ -170,11 +176,6 @@ def make_constant(sources: Path, radius: int, odd: bool, y_is_given: bool) -> No
         path.write_text(text)
 
 
-def table(header: list[str], rows: list[list]) -> None:
-    for row in [header, ["---"] * len(header), *rows]:
-        print(f"| {' | '.join(map(str, row))} |")
-
-
 def print_resources(kernels: list[Kernel]) -> None:
     header = ["op", "version", "type", "registers", "stack", "spilled", "instructions"]
     header.append("accesses to global memory, in bits")
@@ -182,8 +183,8 @@ def print_resources(kernels: list[Kernel]) -> None:
     for k in kernels:
         if k.powers != "others":
             row = [k.op, k.version, k.type, k.registers, k.stack, k.spilled]
-            rows.append([*row, k.instructions or "", k.accesses])
-    table(header, rows)
+            rows.append([*map(str, row), str(k.instructions or ""), k.accesses])
+    print(Table("", header, rows, left=len(header)).markdown())
     others = [k for k in kernels if k.powers == "others"]
     most = {
         what: max(getattr(k, what) or 0 for k in others)
@@ -194,22 +195,24 @@ def print_resources(kernels: list[Kernel]) -> None:
 
 
 def print_per_element(kernels: list[Kernel], radius: int) -> None:
-    rows_version = "radius 2" if radius == 2 else "radius to 8"
+    to_largest = f"radius to {MAX_TAP_RADIUS}"
+    rows_version = "radius 2" if radius == 2 else to_largest
     counts: dict[tuple, dict[str, str]] = {}
-    versions = (f"row, {rows_version}", "tile, radius to 8")
+    versions = (f"row, {rows_version}", f"tile, {to_largest}")
     for k in kernels:
         if k.powers != "others" and k.version in versions:
             if k.instructions is None:
                 raise SystemExit("error: cuobjdump was not found")
             per_element = k.instructions / LANES[k.type]
             counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
-    table(
-        ["op", "version", *LANES],
-        [[*key, *(by_type[kind] for kind in LANES)] for key, by_type in counts.items()],
-    )
+    header = ["op", "version", *LANES]
+    rows = [
+        [*key, *(by_type[kind] for kind in LANES)] for key, by_type in counts.items()
+    ]
+    print(Table("", header, rows, left=len(header)).markdown())
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -219,11 +222,12 @@ def main() -> None:
     parser.add_argument("--no-y", action="store_true")
     arguments = parser.parse_args()
     radius = arguments.per_element
-    if radius is not None and not 0 <= radius <= 5:
-        parser.error("RADIUS is 0 to 5")
+    if radius is not None and not 0 <= radius <= MAX_TAP_RADIUS:
+        parser.error(f"RADIUS is 0 to {MAX_TAP_RADIUS}")
     os.environ["TFLRN_CUDA"] = "1"
     cuda, _ = compile_library.find_cuda()
     assert cuda is not None
+    spilling = []
     with tempfile.TemporaryDirectory() as scratch:
         sources = Path(scratch)
         shutil.copytree(ROOT / "cc", sources / "cc")
@@ -240,9 +244,17 @@ def main() -> None:
             print(f"\nsm_{arch}:\n")
             if radius is None:
                 print_resources(kernels)
+                spilling += [
+                    f"sm_{arch}, {k.op}, {k.version}, {k.type}, {k.powers} powers"
+                    for k in kernels
+                    if k.stack or k.spilled
+                ]
             else:
                 print_per_element(kernels, radius)
+    if spilling:
+        print("error: with a stack or spills:", *spilling, sep="\n", file=sys.stderr)
+    return bool(spilling)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from suite.report import Table
+from suite.table import Table
 
 TYPES = ("half", "bfloat16", "float", "double")
 LAYOUTS = ("NHWC", "NCHW")
@@ -52,9 +52,9 @@ def main() -> None:
             shares.setdefault(key, {})[result["type"]] = text
         elif "cudnn_ms" in result:
             key = result["layer"], result["op"]
-            cudnn.setdefault(key, {})[result["cudnn_layout"]] = (
-                f"{result['times_ours']:.1f}"
-            )
+            times = result["times_ours"]  # None if our kernel was not timed.
+            text = "" if times is None else f"{times:.1f}"
+            cudnn.setdefault(key, {})[result["cudnn_layout"]] = text
     print_table(shares, list(TYPES))
     if cudnn:
         print()

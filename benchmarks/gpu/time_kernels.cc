@@ -270,6 +270,11 @@ std::string Format(const char* format, ...) {
   return text;
 }
 
+// JSON has neither NaN nor infinity.
+std::string NumberOrNull(const char* format, double value) {
+  return std::isfinite(value) ? Format(format, value) : "null";
+}
+
 // The file. It is rewritten with each result, and so complete wherever a run
 // ends.
 class Results {
@@ -523,7 +528,10 @@ void TimeCudnn(Op op, const Layer& layer, Cudnn* cudnn, Session* session) {
   timed.Allocate(session->l2_bytes);
   if (timed.sets() == 0) return;
   if (op == Op::kLrnGrad) timed.SetY();
-  const double ours = session->float_seconds[timed.name];
+  // Ours is missing if its tensors did not fit into the memory.
+  const auto found = session->float_seconds.find(timed.name);
+  const double ours =
+      found != session->float_seconds.end() ? found->second : NAN;
   for (const bool nhwc : {true, false}) {
     const char* const layout = nhwc ? "NHWC" : "NCHW";
     int error = cudnn->Takes(op, layer, nhwc) ? 0 : -1;
@@ -538,16 +546,21 @@ void TimeCudnn(Op op, const Layer& layer, Cudnn* cudnn, Session* session) {
     }
     const double difference = nhwc ? LargestError(timed) : NAN;
     const double seconds = session->timer.Seconds(run);
+    if (error != 0) {
+      std::printf("%-12s %-16s %-6s failed while it was timed\n", layer.name,
+                  Name(op), layout);
+      continue;
+    }
     std::printf("%-12s %-16s %-6s %9.3f %7.1f %11s\n", layer.name, Name(op),
                 layout, 1e3 * seconds, seconds / ours,
                 nhwc ? Format("%.1e", difference).c_str() : "");
     session->results.Add(
         Format("\"layer\": \"%s\", \"op\": \"%s\", \"type\": \"float\", "
                "\"cudnn_layout\": \"%s\", \"cudnn_ms\": %.6g, "
-               "\"times_ours\": %.4g, \"largest_error\": %s",
-               layer.name, Name(op), layout, 1e3 * seconds, seconds / ours,
-               std::isfinite(difference) ? Format("%.3g", difference).c_str()
-                                         : "null"));
+               "\"times_ours\": %s, \"largest_error\": %s",
+               layer.name, Name(op), layout, 1e3 * seconds,
+               NumberOrNull("%.4g", seconds / ours).c_str(),
+               NumberOrNull("%.3g", difference).c_str()));
   }
 }
 

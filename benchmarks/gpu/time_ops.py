@@ -30,7 +30,7 @@ from suite.cases import NETWORKS, Layer, of_layer
 from suite.contenders import OUR_OPS, Call, Operands, add, normal, ours, stock
 from suite.goals import PASSES
 from suite.measure import verify
-from suite.report import Table
+from suite.table import Table
 from suite.timing import Effort, interleaved
 
 OPS = ("LRNGrad", "LRNGradFromInput", "LRN")

@@ -8,6 +8,7 @@ measure      verifies and times a group of cases in a separate process
 machine      the hardware and the versions
 results      the results of a run, and their file
 goals        the project's performance goals
+table        a table in Markdown
 report       the tables, and the documents that show them
 plots        the plots of these documents
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from suite.cases import (
 )
 from suite.goals import PASSES, goals
 from suite.results import Record, Results
+from suite.table import Table
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
@@ -30,22 +30,6 @@ END = "<!-- Written by benchmarks/run.py: end -->"
 NONE = "-"
 
 TARGET_NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "128-bit vectors"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows of text, with a heading and an explanation."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    before: str = ""
-    left: int = 1  # columns of words, on the left; the others are numbers
-
-    def markdown(self) -> str:
-        rules = ["---"] * self.left + ["--:"] * (len(self.columns) - self.left)
-        lines = [self.columns, rules, *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def tables(results: Results) -> list[Table]:

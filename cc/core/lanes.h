@@ -31,11 +31,7 @@ struct LaneTraits<float> {
   }
   static constexpr int kRootBits = 22;
   TFLRN_INLINE float ReciprocalRootEstimate(float v) {
-#ifdef __CUDA_ARCH__
-    return rsqrtf(v);
-#else
     return 1 / __builtin_sqrtf(v);
-#endif
   }
 };
 
@@ -54,11 +50,7 @@ struct LaneTraits<double> {
   }
   static constexpr int kRootBits = 51;
   TFLRN_INLINE double ReciprocalRootEstimate(double v) {
-#ifdef __CUDA_ARCH__
-    return rsqrt(v);
-#else
     return 1 / __builtin_sqrt(v);
-#endif
   }
 };
 

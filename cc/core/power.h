@@ -185,7 +185,7 @@ struct PolynomialFunctions {
 
 // norm^-beta, as C's pow(norm, -beta) defines it. kPlain: HasPlainPower holds,
 // and only infinity and NaN are special. Where both versions apply, they give
-// the same bits.
+// the same bits with the same Functions.
 template <bool kPlain, class Functions = PolynomialFunctions, class V,
           class Scalar>
 TFLRN_INLINE V NegativePower(V norm, const PowerParams<Scalar>& p) {

@@ -6,7 +6,8 @@
 #include "cc/cuda/lrn_rows.h"
 #include "cc/cuda/runtime.h"
 
-// For example "80,90". Need not be defined if DevicesError is never called.
+// For example "80,90". Need not be defined where neither DevicesError nor
+// ErrorMessage is called.
 #ifndef TFLRN_CUDA_ARCHS
 #define TFLRN_CUDA_ARCHS ""
 #endif
@@ -15,19 +16,22 @@ namespace tflrn::cuda {
 
 std::string DevicesError() {
   int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) return cudaGetErrorString(error);
-  for (int device = 0; device < count; ++device) {
+  cudaError_t error = cudaGetDeviceCount(&count);
+  for (int device = 0; error == cudaSuccess && device < count; ++device) {
     int major = 0, minor = 0;
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor,
+                                   device);
+    if (error != cudaSuccess) break;
+    error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor,
+                                   device);
+    if (error != cudaSuccess) break;
     if (!RunsOn(TFLRN_CUDA_ARCHS, major, minor)) {
       return "GPU " + std::to_string(device) + " is an sm_" +
              std::to_string(10 * major + minor) +
              ", and the kernels are built for " TFLRN_CUDA_ARCHS;
     }
   }
-  return "";
+  return error == cudaSuccess ? "" : cudaGetErrorString(error);
 }
 
 const char* ErrorMessage(int error) {

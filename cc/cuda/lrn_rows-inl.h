@@ -2,9 +2,10 @@
 // lrn_rows_<type>.cu.cc compiles it for one element type.
 //
 // A block computes a tile of whole rows, so no row waits for another block, and
-// an output may overwrite an input. It reads every input once and writes every
-// output once; window sums pass through shared memory, or, for rows too long
-// for it, through the caller's workspace. docs/gpu.md describes the design and
+// an output may overwrite an input. Every output is written once, and every
+// input is read once, except in the loop version, whose rows do not fit into
+// registers. Window sums pass through shared memory, or, for rows too long for
+// it, through the caller's workspace. docs/gpu.md describes the design and
 // gives its numbers.
 #include <algorithm>
 #include <cstddef>
@@ -48,25 +49,34 @@ struct LaunchPolicy {
   static constexpr int64_t kMaxBlocks = int64_t{1} << 30;
   static constexpr int kWarp = 32;
 
-  // Blocks of kMaxThreads that must fit into a multiprocessor's registers, to
-  // keep enough loads in flight; 1 where that would spill with nvcc 13.0.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+  static constexpr bool kSm80OrNewer = false;
+#else
+  static constexpr bool kSm80OrNewer = true;
+#endif
+
+  // Whether 64 registers per thread do without spills, with nvcc 13.0.
+  template <class Steps, class Window, class Walk, Powers kPowers>
+  static constexpr bool FitsIn64Registers() {
+    constexpr size_t kBytes = sizeof(typename Steps::Type);
+    constexpr bool kFloat = kBytes == 4, kDouble = kBytes == 8;
+    constexpr bool kLoop = !Walk::kKeeps;
+    constexpr bool kWide = Window::kLargestRadius > kMaxTapRadius;
+    constexpr bool kRadius2 = Window::kLargestRadius == 2;
+    if (kFloat || Steps::kOp == Op::kLrn) return true;
+    if (Steps::kOp == Op::kLrnGrad) {
+      return kDouble ? !(kLoop && kWide) : !Walk::kAcrossRows;
+    }
+    return (kLoop && !kWide) ||
+           (kRadius2 &&
+            (kDouble || (kSm80OrNewer && kPowers == Powers::kPlain)));
+  }
+
+  // Blocks of kMaxThreads that must fit into a multiprocessor's 65,536
+  // registers: two wherever they do, to keep enough loads in flight.
   template <class Steps, class Window, class Walk, Powers kPowers>
   static constexpr int MinBlocks() {
-    constexpr size_t kBytes = sizeof(typename Steps::Type);
-    constexpr bool kWide = Window::kLargestRadius > kMaxTapRadius;
-    if (Steps::kOp == Op::kLrn || kBytes == sizeof(float)) return 2;
-    if (!Walk::kKeeps && !kWide) return 2;
-    if (Steps::kOp == Op::kLrnGrad) {
-      return kBytes < sizeof(float) ? (Walk::kAcrossRows ? 1 : 2)
-                                    : (Walk::kKeeps ? 2 : 1);
-    }
-    if (Window::kLargestRadius > 2) return 1;
-    if (kBytes > sizeof(float)) return 2;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-    return 1;
-#else
-    return kPowers == Powers::kOthers ? 1 : 2;
-#endif
+    return FitsIn64Registers<Steps, Window, Walk, kPowers>() ? 2 : 1;
   }
 
   static_assert(kTileThreads <= kMaxThreads, "a tile fits into a block");
@@ -74,31 +84,34 @@ struct LaunchPolicy {
                 "whole warps");
 };
 
-// The values stored per channel for window sums, over all rounds.
-constexpr int Windows(Op op) {
-  return op == Op::kLrn ? 1 : op == Op::kLrnGradGrad ? 4 : 2;
-}
-
+// The windows of an op, over all rounds.
 template <class Steps>
+constexpr int kAllWindows = Steps::kRounds * Steps::kWindows;
+
+template <class T, int kInputs, int kOutputs>
 struct KernelArgs {
-  const typename Steps::Type* inputs[Steps::kInputs];
-  typename Steps::Type* outputs[Steps::kOutputs];
+  const T* inputs[kInputs];
+  T* outputs[kOutputs];
   int64_t rows;
   int64_t channels;
-  void* workspace;  // WindowBytes of a tile per block, or null.
+  void* workspace;  // The windows of a tile per block, or null.
 
   int64_t radius = 0;
   int64_t rows_per_tile = 0;
-  typename Steps::Coefficients coefficients = {};
+  LrnCoefficients<typename ComputeType<T>::type> coefficients = {};
   bool plain_power = false;  // HasPlainNormPower
   bool aligned = false;      // All tiles begin aligned to packs.
 };
+
+template <class Steps>
+using ArgsOf =
+    KernelArgs<typename Steps::Type, Steps::kInputs, Steps::kOutputs>;
 
 template <class Steps, class Window, class Walk, Powers kPowers>
 __global__ void __launch_bounds__(
     LaunchPolicy::kMaxThreads,
     LaunchPolicy::MinBlocks<Steps, Window, Walk, kPowers>())
-    RowsKernel(const KernelArgs<Steps> args) {
+    RowsKernel(const ArgsOf<Steps> args) {
   using V = typename Steps::V;
   using Index = typename Walk::Index;
   constexpr int kRounds = Steps::kRounds;
@@ -114,7 +127,7 @@ __global__ void __launch_bounds__(
   if constexpr (!Walk::kKeeps) {
     if (args.workspace != nullptr) {
       memory = static_cast<V*>(args.workspace) +
-               blockIdx.x * Windows(Steps::kOp) * window_elements;
+               blockIdx.x * kAllWindows<Steps> * window_elements;
     }
   }
   // Each round has its own windows. Shared ones would need a barrier between
@@ -213,36 +226,42 @@ __global__ void __launch_bounds__(
   }
 }
 
-// The bytes of the windows of a tile.
-template <class Window, class V>
-int64_t WindowBytes(Op op, int64_t rows, int64_t channels, int64_t radius) {
-  return Windows(op) * Window::Elements(rows, channels, radius) *
-         static_cast<int64_t>(sizeof(V));
+// The bytes of the windows of `rows` rows.
+template <class Steps, class Window>
+int64_t WindowBytes(const ArgsOf<Steps>& args, int64_t rows) {
+  return kAllWindows<Steps> *
+         Window::Elements(rows, args.channels, args.radius) *
+         static_cast<int64_t>(sizeof(typename Steps::V));
 }
 
-// The number of rows whose windows fit into shared memory together.
-template <class Window, class V>
-int64_t RowsInSharedMemory(Op op, int64_t channels, int64_t radius) {
-  const int64_t one = WindowBytes<Window, V>(op, 1, channels, radius);
-  if (one > LaunchPolicy::kSharedBytes) return 0;
-  const int64_t more = WindowBytes<Window, V>(op, 2, channels, radius) - one;
-  // Where packs cross rows, another short row may add a pack or nothing.
-  return 1 + (LaunchPolicy::kSharedBytes - one) / std::max<int64_t>(1, more);
+template <class Steps, class Window>
+bool FitsInSharedMemory(const ArgsOf<Steps>& args, int64_t rows) {
+  return WindowBytes<Steps, Window>(args, rows) <= LaunchPolicy::kSharedBytes;
 }
 
-template <class Steps>
-int64_t Tiles(const KernelArgs<Steps>& args) {
-  return (args.rows + args.rows_per_tile - 1) / args.rows_per_tile;
+// The fewest rows, of `per_row` things each, that make whole units of `unit`.
+inline int64_t RowsPerGroup(int64_t per_row, int64_t unit) {
+  return unit / std::gcd(per_row, unit);
+}
+
+// The rows of a tile, if one fits: `wanted`, or as many as there are and fit;
+// whole groups, if that is at least one.
+template <class Steps, class Window>
+int64_t TileRows(const ArgsOf<Steps>& args, int64_t wanted, int64_t group) {
+  int64_t rows = std::min(std::max<int64_t>(1, wanted), args.rows);
+  while (rows > 1 && !FitsInSharedMemory<Steps, Window>(args, rows)) --rows;
+  return rows < group ? rows : rows - rows % group;
 }
 
 template <class Steps, class Window, class Walk>
-int LaunchKernel(const KernelArgs<Steps>& args, int64_t blocks, dim3 threads,
+int LaunchKernel(const ArgsOf<Steps>& args, int64_t blocks, dim3 threads,
                  Stream stream) {
+  // A tile has a kilobyte or more of each tensor: no GPU has room for as many.
+  if (blocks > LaunchPolicy::kMaxBlocks) return cudaErrorInvalidConfiguration;
   const int64_t shared_bytes =
       args.workspace != nullptr
           ? 0
-          : WindowBytes<Window, typename Steps::V>(
-                Steps::kOp, args.rows_per_tile, args.channels, args.radius);
+          : WindowBytes<Steps, Window>(args, args.rows_per_tile);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = threads;
@@ -262,134 +281,101 @@ int LaunchKernel(const KernelArgs<Steps>& args, int64_t blocks, dim3 threads,
   }
 }
 
-// The versions. Each launches if it applies, and returns whether it did.
+// The versions, each with its windows. Until one is chosen, args.aligned says
+// whether the tensors begin aligned to packs.
 
+template <class Steps, int kMaxRadius>
+using RowTaps =
+    TapWindow<typename Steps::V, Steps::kLanes, kMaxRadius, false, int>;
 template <class Steps>
-using TileWindow =
+using RowWide = WideRowWindow<typename Steps::V, Steps::kLanes, int>;
+template <class Steps>
+using TileTaps =
     TapWindow<typename Steps::V, Steps::kLanes, kMaxTapRadius, true, int>;
+template <class Steps>
+using LoopTaps = TapWindow<typename Steps::V, 1, kMaxTapRadius, false, int64_t>;
+template <class Steps>
+using LoopWide = WideLoopWindow<typename Steps::V, int64_t>;
 
-// For rows of at most kMaxThreads packs, with the given kind of window.
+// Rows of at most kMaxThreads packs.
 template <class Steps, class Window>
-bool LaunchRows(KernelArgs<Steps> args, Stream stream, int* error) {
-  using V = typename Steps::V;
-  using Walk = RowWalk<Steps::kLanes, Window::kWholePacks>;
-  const int64_t packs_per_row = DivideUp(args.channels, Steps::kLanes);
-  const int64_t shared =
-      RowsInSharedMemory<Window, V>(Steps::kOp, args.channels, args.radius);
-  args.aligned = args.aligned && args.channels % Steps::kLanes == 0;
-  if ((Window::kWholePacks && !args.aligned) ||
-      packs_per_row > LaunchPolicy::kMaxThreads || shared == 0) {
+bool RowsApply(const ArgsOf<Steps>& args) {
+  if (DivideUp(args.channels, Steps::kLanes) > LaunchPolicy::kMaxThreads ||
+      !FitsInSharedMemory<Steps, Window>(args, 1)) {
     return false;
   }
+  if (!Window::kWholePacks) return true;
   // Unaligned rows of this length must go to the tile version, which adds in
   // the same order as this one: the loop version does not.
-  if (Window::kWholePacks && RowsInSharedMemory<TileWindow<Steps>, V>(
-                                 Steps::kOp, args.channels, args.radius) == 0) {
-    return false;
-  }
-  const int64_t busy =
-      std::max<int64_t>(1, LaunchPolicy::kTileThreads / packs_per_row);
-  int64_t rows = std::min({busy, shared, args.rows});
-  // The fewest rows that make whole warps.
-  const int64_t whole =
-      LaunchPolicy::kWarp / std::gcd(packs_per_row, LaunchPolicy::kWarp);
-  if (rows >= whole) rows -= rows % whole;
-  args.rows_per_tile = rows;
-  args.workspace = nullptr;
-  if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
-  const dim3 threads(static_cast<unsigned>(packs_per_row),
-                     static_cast<unsigned>(args.rows_per_tile));
-  *error =
-      LaunchKernel<Steps, Window, Walk>(args, Tiles(args), threads, stream);
-  return true;
+  return args.aligned && args.channels % Steps::kLanes == 0 &&
+         FitsInSharedMemory<Steps, TileTaps<Steps>>(args, 1);
 }
 
-// For any other rows that fit into a block, with a radius up to kMaxTapRadius.
-template <class Steps>
-bool LaunchTiles(KernelArgs<Steps> args, Stream stream, int* error) {
-  using Window = TileWindow<Steps>;
-  constexpr int64_t kLanes = Steps::kLanes;
-  constexpr int64_t kMaxElements = LaunchPolicy::kMaxThreads * kLanes;
-  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
-      Steps::kOp, args.channels, args.radius);
-  if (args.radius > kMaxTapRadius || args.channels > kMaxElements ||
-      shared == 0) {
-    return false;
-  }
-  const int64_t busy =
-      std::max<int64_t>(1, LaunchPolicy::kTileThreads * kLanes / args.channels);
-  int64_t rows = std::min({busy, shared, args.rows});
-  // The fewest rows that make whole packs.
-  const int64_t whole = kLanes / std::gcd(args.channels, kLanes);
-  if (rows >= whole) {
-    rows -= rows % whole;
-  } else if (whole <= shared && whole * args.channels <= kMaxElements) {
-    rows = whole;
-  }
-  args.rows_per_tile = rows;
-  args.aligned = args.aligned && (rows % whole == 0 || rows >= args.rows);
-  args.workspace = nullptr;
-  if (Tiles(args) > LaunchPolicy::kMaxBlocks) return false;
-  const int64_t packs = DivideUp(rows * args.channels, kLanes);
-  *error = LaunchKernel<Steps, Window, TileWalk<Steps::kLanes>>(
-      args, Tiles(args), dim3(static_cast<unsigned>(packs)), stream);
-  return true;
-}
-
-template <class V>
-using LoopTaps = TapWindow<V, 1, kMaxTapRadius, false, int64_t>;
-template <class V>
-using LoopWide = WideLoopWindow<V, int64_t>;
-
-// For everything else: rows of any length and radius.
 template <class Steps, class Window>
-int LaunchLoop(KernelArgs<Steps> args, Stream stream) {
-  const int64_t shared = RowsInSharedMemory<Window, typename Steps::V>(
-      Steps::kOp, args.channels, args.radius);
-  const int64_t width = std::min<int64_t>(
-      LaunchPolicy::kMaxThreads, (args.channels + LaunchPolicy::kWarp - 1) /
-                                     LaunchPolicy::kWarp * LaunchPolicy::kWarp);
-  const int64_t rows_at_once =
-      std::max<int64_t>(1, LaunchPolicy::kTileThreads / width);
+int LaunchRows(ArgsOf<Steps> args, Stream stream) {
+  const int64_t packs = DivideUp(args.channels, Steps::kLanes);
   args.rows_per_tile =
-      shared == 0 ? 1 : std::min({rows_at_once, shared, args.rows});
-  if (shared != 0) args.workspace = nullptr;
-  const dim3 threads(static_cast<unsigned>(width),
+      TileRows<Steps, Window>(args, LaunchPolicy::kTileThreads / packs,
+                              RowsPerGroup(packs, LaunchPolicy::kWarp));
+  args.aligned = args.aligned && args.channels % Steps::kLanes == 0;
+  args.workspace = nullptr;
+  const dim3 threads(static_cast<unsigned>(packs),
                      static_cast<unsigned>(args.rows_per_tile));
-  const int64_t blocks =
-      shared != 0 ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks;
-  return LaunchKernel<Steps, Window, LoopWalk>(
-      args, std::min(Tiles(args), blocks), threads, stream);
+  return LaunchKernel<Steps, Window,
+                      RowWalk<Steps::kLanes, Window::kWholePacks>>(
+      args, DivideUp(args.rows, args.rows_per_tile), threads, stream);
 }
 
-template <class To, class From>
-KernelArgs<To> WithSteps(const KernelArgs<From>& from) {
-  KernelArgs<To> to;
-  std::copy(std::begin(from.inputs), std::end(from.inputs), to.inputs);
-  std::copy(std::begin(from.outputs), std::end(from.outputs), to.outputs);
-  to.rows = from.rows;
-  to.channels = from.channels;
-  to.workspace = from.workspace;
-  to.radius = from.radius;
-  to.coefficients = from.coefficients;
-  to.plain_power = from.plain_power;
-  to.aligned = from.aligned;
-  return to;
+// Any other rows that fit into a block, with a radius up to kMaxTapRadius.
+template <class Steps>
+bool TilesApply(const ArgsOf<Steps>& args, int64_t rows = 1) {
+  return args.radius <= kMaxTapRadius &&
+         rows * args.channels <= LaunchPolicy::kMaxThreads * Steps::kLanes &&
+         FitsInSharedMemory<Steps, TileTaps<Steps>>(args, rows);
+}
+
+template <class Steps>
+int LaunchTiles(ArgsOf<Steps> args, Stream stream) {
+  constexpr int64_t kLanes = Steps::kLanes;
+  const int64_t group = RowsPerGroup(args.channels, kLanes);
+  int64_t rows = TileRows<Steps, TileTaps<Steps>>(
+      args, LaunchPolicy::kTileThreads * kLanes / args.channels, group);
+  // Rather larger tiles than unaligned ones.
+  const int64_t grown = std::min(group, args.rows);
+  if (rows < grown && TilesApply<Steps>(args, grown)) rows = grown;
+  args.rows_per_tile = rows;
+  args.aligned = args.aligned && (rows % group == 0 || rows == args.rows);
+  args.workspace = nullptr;
+  const dim3 threads(
+      static_cast<unsigned>(DivideUp(rows * args.channels, kLanes)));
+  return LaunchKernel<Steps, TileTaps<Steps>, TileWalk<Steps::kLanes>>(
+      args, DivideUp(args.rows, rows), threads, stream);
+}
+
+// Everything else: rows of any length and radius, one per block at a time. None
+// has fewer channels than the block has threads.
+template <class Steps, class Window>
+int LaunchLoop(ArgsOf<Steps> args, Stream stream) {
+  const bool fits = FitsInSharedMemory<Steps, Window>(args, 1);
+  args.rows_per_tile = 1;
+  if (fits) args.workspace = nullptr;
+  const int64_t most =
+      fits ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks;
+  return LaunchKernel<Steps, Window, LoopWalk>(
+      args, std::min(args.rows, most), dim3(LaunchPolicy::kMaxThreads), stream);
 }
 
 // Launches the best version that applies. All give the same result, except for
 // rounding.
 template <template <class, int> class StepsOf, class T>
 int Launch(const LrnParams& params,
-           KernelArgs<StepsOf<T, kPackBytes / sizeof(T)>> args, Stream stream) {
-  constexpr int kLanes = kPackBytes / sizeof(T);
-  using Steps = StepsOf<T, kLanes>;
+           ArgsOf<StepsOf<T, kPackBytes / sizeof(T)>> args, Stream stream) {
+  using Steps = StepsOf<T, kPackBytes / sizeof(T)>;
   using Single = StepsOf<T, 1>;
-  using V = typename Steps::V;
 
   if (args.rows == 0 || args.channels == 0) return cudaSuccess;
   args.radius = EffectiveRadius(params.depth_radius, args.channels);
-  args.coefficients = MakeCoefficients<V>(params);
+  args.coefficients = MakeCoefficients<typename Steps::V>(params);
   args.plain_power = HasPlainNormPower(params);
   const auto aligned = [](const void* pointer) {
     return reinterpret_cast<uintptr_t>(pointer) % kPackBytes == 0;
@@ -398,37 +384,55 @@ int Launch(const LrnParams& params,
       std::all_of(std::begin(args.inputs), std::end(args.inputs), aligned) &&
       std::all_of(std::begin(args.outputs), std::end(args.outputs), aligned);
 
-  int error = cudaSuccess;
-  if (args.radius == 2) {
-    using Window = TapWindow<V, kLanes, 2, false, int>;
-    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
-  } else if (args.radius <= kMaxTapRadius) {
-    using Window = TapWindow<V, kLanes, kMaxTapRadius, false, int>;
-    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
-  } else {
-    using Window = WideRowWindow<V, kLanes, int>;
-    if (LaunchRows<Steps, Window>(args, stream, &error)) return error;
+  const bool wide = args.radius > kMaxTapRadius;
+  if (args.radius == 2 && RowsApply<Steps, RowTaps<Steps, 2>>(args)) {
+    return LaunchRows<Steps, RowTaps<Steps, 2>>(args, stream);
   }
-  if (LaunchTiles(args, stream, &error)) return error;
-  const auto single = WithSteps<Single>(args);
-  return args.radius <= kMaxTapRadius
-             ? LaunchLoop<Single, LoopTaps<V>>(single, stream)
-             : LaunchLoop<Single, LoopWide<V>>(single, stream);
+  if (!wide && RowsApply<Steps, RowTaps<Steps, kMaxTapRadius>>(args)) {
+    return LaunchRows<Steps, RowTaps<Steps, kMaxTapRadius>>(args, stream);
+  }
+  if (wide && RowsApply<Steps, RowWide<Steps>>(args)) {
+    return LaunchRows<Steps, RowWide<Steps>>(args, stream);
+  }
+  if (TilesApply<Steps>(args)) return LaunchTiles<Steps>(args, stream);
+  return wide ? LaunchLoop<Single, LoopWide<Single>>(args, stream)
+              : LaunchLoop<Single, LoopTaps<Single>>(args, stream);
+}
+
+template <template <class, int> class StepsOf, class T>
+size_t WorkspaceBytesOf(const LrnParams& params, int64_t rows,
+                        int64_t channels) {
+  using Steps = StepsOf<T, kPackBytes / sizeof(T)>;
+  using Single = StepsOf<T, 1>;
+  if (rows == 0 || channels == 0) return 0;
+  ArgsOf<Steps> args = {};
+  args.rows = rows;
+  args.channels = channels;
+  args.radius = EffectiveRadius(params.depth_radius, channels);
+  const bool wide = args.radius > kMaxTapRadius;
+  // Of the other versions, only this one takes rows whose windows in the loop
+  // version would not fit, and it takes them at any alignment.
+  if (wide && RowsApply<Steps, RowWide<Steps>>(args)) return 0;
+  const int64_t bytes = wide ? WindowBytes<Single, LoopWide<Single>>(args, 1)
+                             : WindowBytes<Single, LoopTaps<Single>>(args, 1);
+  if (bytes <= LaunchPolicy::kSharedBytes) return 0;
+  return static_cast<size_t>(std::min(rows, LaunchPolicy::kWorkspaceBlocks) *
+                             bytes);
 }
 
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
                       int64_t channels) {
-  using V = typename ComputeType<T>::type;
-  if (rows == 0 || channels == 0) return 0;
-  const int64_t radius = EffectiveRadius(params.depth_radius, channels);
-  const int64_t bytes =
-      radius <= kMaxTapRadius
-          ? WindowBytes<LoopTaps<V>, V>(op, 1, channels, radius)
-          : WindowBytes<LoopWide<V>, V>(op, 1, channels, radius);
-  if (bytes <= LaunchPolicy::kSharedBytes) return 0;
-  return static_cast<size_t>(std::min(rows, LaunchPolicy::kWorkspaceBlocks) *
-                             bytes);
+  switch (op) {
+    case Op::kLrn:
+      return WorkspaceBytesOf<LrnSteps, T>(params, rows, channels);
+    case Op::kLrnGrad:
+    case Op::kLrnGradFromInput:
+      return WorkspaceBytesOf<LrnGradSteps, T>(params, rows, channels);
+    case Op::kLrnGradGrad:
+      return WorkspaceBytesOf<LrnGradGradSteps, T>(params, rows, channels);
+  }
+  return 0;
 }
 
 template <class T>

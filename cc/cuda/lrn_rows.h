@@ -40,7 +40,7 @@ using Stream = CUstream_st*;  // cudaStream_t
 enum class Op { kLrn, kLrnGrad, kLrnGradFromInput, kLrnGradGrad };
 
 // 0 unless a row is too long for its window sums to stay in shared memory. Rows
-// of 500 channels fit with every op, T and radius.
+// of 600 channels fit with every op, T and radius.
 template <class T>
 size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
                       int64_t channels);
@@ -52,7 +52,8 @@ int LaunchLrn(const LrnParams& params, const T* x, T* y, int64_t rows,
 
 // dx_k = dy_k * norm_k^-beta
 //        - 2 alpha beta x_k * sum_{j in W(k)} dy_j y_j / norm_j
-// If y is null, y_j = x_j * norm_j^-beta: one tensor less to read.
+// If y is null, y_j = x_j * norm_j^-beta: one tensor less to read. Its summands
+// count twice in the error, and a norm's error 1 + |beta| times.
 template <class T>
 int LaunchLrnGrad(const LrnParams& params, const T* dy, const T* x, const T* y,
                   T* dx, int64_t rows, int64_t channels, void* workspace,

@@ -83,8 +83,8 @@ struct Lanes {
   int count;
 };
 
-// Lanes that are not in memory are 0. Then so are the values of their windows,
-// since a gradient of 0 contributes nothing (cc/core/formulas.h).
+// Lanes that are not in memory are 0. Then they add 0 to every window, since a
+// gradient of 0 contributes nothing (cc/core/formulas.h).
 template <int kLanes, class T>
 TFLRN_DEVICE Pack<T, kLanes> Load(const T* from, Lanes lanes = {true, kLanes}) {
   if (lanes.whole) return *reinterpret_cast<const Pack<T, kLanes>*>(from);

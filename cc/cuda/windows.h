@@ -34,8 +34,8 @@
 
 namespace tflrn::cuda {
 
-template <class Integer>
-constexpr __host__ __device__ Integer DivideUp(Integer value, int divisor) {
+template <class Integer, class Divisor>
+constexpr __host__ __device__ Integer DivideUp(Integer value, Divisor divisor) {
   return (value + divisor - 1) / divisor;
 }
 
@@ -65,7 +65,7 @@ class TapWindow {
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
     if (!kAcrossRows) return rows * channels;
-    const int64_t packs = (rows * channels + kLanes - 1) / kLanes;
+    const int64_t packs = DivideUp(rows * channels, kLanes);
     return (packs + 2 * kPad) * kLanes;
   }
 
@@ -488,12 +488,12 @@ class WideLoopWindow {
   }
   template <class I>
   static constexpr __host__ __device__ I Chunks(I channels) {
-    return (channels + kChunk - 1) / kChunk;
+    return DivideUp(channels, kChunk);
   }
   // All-zero chunks before the row's first, in which a window may begin.
   template <class I>
   static constexpr __host__ __device__ I BeforeFirst(I radius) {
-    return (radius + kChunk - 1) / kChunk;
+    return DivideUp(radius, kChunk);
   }
   // Whole chunks in every window, except at the row's ends.
   __device__ Index WholeChunks() const { return 2 * radius_ / kChunk - 1; }

@@ -99,7 +99,10 @@ std::string Device() {
 
 #else
 
-std::string Device() { return "emulated on the host"; }
+std::string Device() {
+  emulated::max_threads = LaunchPolicy::kMaxThreads;
+  return "emulated on the host";
+}
 
 #endif
 

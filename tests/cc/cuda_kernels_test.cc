@@ -10,15 +10,16 @@
 namespace tflrn::cuda {
 namespace {
 
-class CudaKernelsTest : public ::testing::TestWithParam<Check> {};
+class CudaKernelsTest : public ::testing::TestWithParam<Check> {
+ protected:
+  CudaKernelsTest() { emulated::max_threads = LaunchPolicy::kMaxThreads; }
+};
 
 TEST_P(CudaKernelsTest, Emulated) {
   Report report;
   GetParam().run(&report);
   EXPECT_EQ(report.failures(), 0) << report.text();
   EXPECT_GT(report.values(), 0);
-  // A GPU refuses more, because of the kernels' launch bounds.
-  EXPECT_LE(emulated::most_threads, unsigned{LaunchPolicy::kMaxThreads});
 }
 
 INSTANTIATE_TEST_SUITE_P(Checks, CudaKernelsTest,
@@ -54,6 +55,10 @@ TEST(CudaVersionsTest, AreTheBestThatApply) {
       {10000, 3, 2, 0, 60, 126, 1},
       {1000, 33, 2, 0, 84, 99, 1},
       {1000, 96, 8, 1, 200, 120, 1},
+      // A larger tile, so that it is whole packs, but never more than all rows.
+      {100, 501, 2, 0, 25, 501, 1},
+      {3, 501, 2, 0, 1, 376, 1},
+      {1, 33, 2, 0, 1, 9, 1},
       // Value by value: rows too long for registers, with one block each.
       {7, 5000, 2, 0, 7, 512, 1},
       {7, 5000, 9, 0, 7, 512, 1},
@@ -94,6 +99,55 @@ TEST(CudaVersionsTest, UseTheStreamAndReturnErrors) {
     emulated::refuse_launches = true;
     EXPECT_NE(launch(), cudaSuccess) << call.Text();
     emulated::refuse_launches = false;
+  }
+}
+
+// Of all versions' launches, at every alignment; the kernels are not run.
+template <class T>
+void CheckLaunches() {
+  for (const Op op : kOps) {
+    for (const int64_t radius : {int64_t{0}, int64_t{2}, int64_t{8}, int64_t{9},
+                                 int64_t{64}, kLargest}) {
+      for (int64_t channels = 1; channels <= 9000; channels += 3) {
+        for (const int64_t offset : {0, 1}) {
+          const Call call = {op, {radius, 1, 1, 0.5f}, 1000, channels};
+          T* const tensor = reinterpret_cast<T*>(kPackBytes) + offset;
+          LaunchOp<T>(call, std::vector<T*>(Inputs(op), tensor),
+                      std::vector<T*>(Outputs(op), tensor), tensor);
+          const emulated::Launches& launched = emulated::launches;
+          // Every version keeps its windows in one or the other.
+          ASSERT_EQ(launched.shared_bytes == 0,
+                    WorkspaceBytes<T>(op, call.params, 1000, channels) != 0)
+              << call.Text() << ", " << TypeName<T>();
+          ASSERT_LE(launched.shared_bytes, size_t{LaunchPolicy::kSharedBytes})
+              << call.Text() << ", " << TypeName<T>();
+          ASSERT_LE(launched.block.x * launched.block.y,
+                    unsigned{LaunchPolicy::kMaxThreads})
+              << call.Text() << ", " << TypeName<T>();
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaVersionsTest, AskForAWorkspaceIfTheyUseIt) {
+  emulated::refuse_launches = true;
+  CheckLaunches<Half>();
+  CheckLaunches<BFloat16>();
+  CheckLaunches<float>();
+  CheckLaunches<double>();
+  emulated::refuse_launches = false;
+}
+
+TEST(CudaVersionsTest, RefuseMoreBlocksThanAGridHas) {
+  for (const int64_t channels : {96, 33}) {  // Rows and tiles.
+    const Call call = {
+        Op::kLrn, {2, 1, 1, 0.5f}, LaunchPolicy::kMaxBlocks * 1000, channels};
+    float* const tensor = reinterpret_cast<float*>(kPackBytes);
+    const int before = emulated::launches.count;
+    EXPECT_EQ(LaunchOp<float>(call, {tensor}, {tensor}, nullptr),
+              cudaErrorInvalidConfiguration);
+    EXPECT_EQ(emulated::launches.count, before);
   }
 }
 

@@ -210,8 +210,9 @@ struct Launches {
   CUstream_st* stream = nullptr;
 };
 inline Launches launches;
-// The most threads of any block so far.
-inline unsigned most_threads = 0;
+// Of a block, at most. The emulation sees no launch bounds: programs set
+// theirs.
+inline unsigned max_threads = 1024;
 // For tests of launch errors.
 inline bool refuse_launches = false;
 
@@ -309,9 +310,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                         config->blockDim, config->dynamicSmemBytes,
                         config->stream};
   const unsigned threads = config->blockDim.x * config->blockDim.y;
-  emulated::most_threads = std::max(emulated::most_threads, threads);
-  if (config->gridDim.x == 0 || threads == 0 || threads > 1024 ||
-      config->dynamicSmemBytes > 48 * 1024 || emulated::refuse_launches) {
+  if (config->gridDim.x == 0 || threads == 0 ||
+      threads > emulated::max_threads || config->dynamicSmemBytes > 48 * 1024 ||
+      emulated::refuse_launches) {
     return cudaErrorInvalidConfiguration;
   }
   gridDim = config->gridDim;
