@@ -30,7 +30,7 @@ setup(
             "hypothesis",
             "matplotlib",
             "pytest",
-            "pytest-xdist",
+            "pytest-xdist>=3.6",  # as in pyproject.toml
             "scikit-learn",
             "setuptools>=70.1",  # as in pyproject.toml
         ],

@@ -223,7 +223,7 @@ def compare(
         oracle_lrn_grad(dy64, x64, y64, p),
         _bound_lrn_grad(dy64, x64, y64, p, np.max(_roundings_to_power(x64, p)) + 1),
     )
-    # Both gradients get the oracle's y, so that an error of LRN does not count twice.
+    # Both LRNGrads get the oracle's y, so that an error of LRN does not count twice.
     y = tf.cast(y64, dtype)
     y64 = _float64(y)
     lrn_grad = _judge(

@@ -212,7 +212,8 @@ def _attributes(op: tf.Operation) -> dict[str, Any]:
 
 
 def register_lrn_gradient(op_type: str) -> None:
-    """Makes `lrn_grad` the gradient of an op type that computes LRN.
+    """Makes `lrn_grad`, without `output_image`, the gradient of an op type that
+    computes LRN.
 
     The op must have one input and one output, both of shape `[batch, height, width,
     channels]`, and the attributes `depth_radius` (int), `bias`, `alpha` and `beta`

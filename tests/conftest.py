@@ -32,10 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.reportchars += "s"
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One process per processor, but at most 4: each takes 1 to 2 GB of memory."""
-    processors = len(os.sched_getaffinity(0))
-    return min(processors, 4) if processors > 1 else 0
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process per processor and file, but at most 4: each takes 1 to 2 GB of
+    memory. None for one file: a process would only have to start."""
+    files = {argument.partition("::")[0] for argument in config.args}
+    several = any(not file.endswith(".py") for file in files) or len(files) > 1
+    return min(len(os.sched_getaffinity(0)), 4) if several else 0
 
 
 def _why_no_gpu() -> str | None:

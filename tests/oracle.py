@@ -282,7 +282,10 @@ def lrn_grad_error(
         lost = (1 + scale) * (x * window_sums(lost, r) + 1)
         lost = n.smallest * (lost + np.where(zero, 0, power))
         uncertain = window_sums((n.uncertain & ~zero).astype(x.dtype), r) > 0
-        return _bound(_width(x, p) + 1, dtype, magnitude, lost, uncertain)
+        # Of the terms; and of the norm, whose error is not small beside it if it
+        # counts more than once.
+        summands = _width(x, p) * (1 if y_is_given else 2) + 1
+        return _bound(summands, dtype, magnitude, lost, uncertain)
 
 
 def lrn_grad_grad_error(

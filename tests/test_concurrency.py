@@ -20,8 +20,11 @@ THREADS = 32
 
 
 def gradient(dy: tf.Tensor, x: tf.Tensor, radius: int) -> tf.Tensor:
-    y = tlg.lrn(x, radius, 1.0, 0.5, 0.75)
-    return tlg.lrn_grad(dy, x, y, radius, 1.0, 0.5, 0.75)
+    attributes = radius, 1.0, 0.5, 0.75
+    y = tlg.lrn(x, *attributes)
+    return tf.concat(
+        [tlg.lrn_grad(dy, x, output, *attributes) for output in (y, None)], axis=0
+    )
 
 
 def on_threads(*tasks: Callable[[], object]) -> list:

@@ -29,7 +29,7 @@ def test_target(child: Callable, target: str) -> None:
         """
         import sys
         import pytest
-        sys.exit(pytest.main(["-q", "-x", "-k", "not GPU", *sys.argv[1:]]))
+        sys.exit(pytest.main(["-q", "-x", "-n0", "-k", "not GPU", *sys.argv[1:]]))
         """,
         *("-p", "no:cacheprovider", "--rootdir", HERE, *(HERE / t for t in TESTS)),
         TFLRN_CPU_TARGET=target,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -116,23 +117,78 @@ def check(results: list[tf.Tensor], arrays: list[np.ndarray], p: Params) -> None
         assert_close(got.numpy(), value, error, what, least_compared=least)
 
 
+def derivatives_without_the_output(
+    function: Callable, u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor
+) -> list[tf.Tensor]:
+    """function(dy, x); the derivatives of its product with u; and theirs."""
+    with tf.GradientTape() as outer:
+        outer.watch((u, dy, x))
+        with tf.GradientTape() as inner:
+            inner.watch((dy, x))
+            dx = function(dy, x)
+        second = inner.gradient(dx, (dy, x), u)
+    return [dx, *second, *outer.gradient(second, (u, dy, x), (x, dy))]
+
+
 @edges
-def test_values_without_the_output(
+def test_derivatives_without_the_output(
     device: str, rng: np.random.Generator, p: Params
 ) -> None:
-    """LRNGradFromInput's derivatives: those of LRNGrad at LRN's own output."""
-    u, dy, x = operands(rng, 3)
-    results = []
-    for function in (
-        lambda dy, x: tlg.lrn_grad(dy, x, **p.attributes()),
-        lambda dy, x: composed_lrn_grad(dy, x, composed_lrn(x, p), p),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch((dy, x))
-            dx = function(dy, x)
-        results.append([dx, *tape.gradient(dx, (dy, x), u)])
-    for ours, composed in zip(*results, strict=True):
-        assert_agree(ours, composed)
+    """LRNGradFromInput's are those of LRNGrad at LRN's own output."""
+    inputs = operands(rng, 3)
+    ours = derivatives_without_the_output(
+        lambda dy, x: tlg.lrn_grad(dy, x, **p.attributes()), *inputs
+    )
+    composed = derivatives_without_the_output(
+        lambda dy, x: composed_lrn_grad(dy, x, composed_lrn(x, p), p), *inputs
+    )
+    for got, expected in zip(ours, composed, strict=True):
+        assert_agree(got, expected)
+
+
+@pytest.mark.parametrize("dtype", [HALF, BFLOAT16, FLOAT32], ids=case_id)
+def test_types_of_derivatives_without_the_output(
+    device: str, rng: np.random.Generator, dtype: np.dtype
+) -> None:
+    """Against float64. The last of each is a sum that is rounded again."""
+    inputs = [tf.cast(t, dtype) for t in operands(rng, 3, (2, 3, 4, 33))]
+
+    def function(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        return tlg.lrn_grad(dy, x, **P.attributes())
+
+    got = derivatives_without_the_output(function, *inputs)
+    exact = derivatives_without_the_output(
+        function, *(tf.cast(t, tf.float64) for t in inputs)
+    )
+    eps = float(ml_dtypes.finfo(dtype).eps)
+    for a, b in zip(got[:3], exact[:3], strict=True):
+        assert a.dtype == dtype
+        scale = float(tf.reduce_max(tf.abs(b)))
+        np.testing.assert_allclose(
+            tf.cast(a, tf.float64), b, rtol=0, atol=20 * eps * scale
+        )
+
+
+@pytest.mark.parametrize("argument", [0, 1])
+def test_numerical_derivative_without_the_output(
+    device: str, rng: np.random.Generator, argument: int
+) -> None:
+    inputs = operands(rng, 2, (1, 1, 2, 7))
+
+    def function(t: tf.Tensor) -> tf.Tensor:
+        arguments = [*inputs[:argument], t, *inputs[argument + 1 :]]
+        return tlg.lrn_grad(*arguments, **P.attributes())
+
+    theoretical, numerical = tf.test.compute_gradient(
+        function, [inputs[argument]], delta=1e-5
+    )
+    np.testing.assert_allclose(theoretical[0], numerical[0], rtol=0, atol=1e-8)
+
+
+def test_no_elements_without_the_output(device: str) -> None:
+    empty = tf.zeros([2, 0, 3, 4])
+    results = derivatives_without_the_output(tlg.lrn_grad, empty, empty, empty)
+    assert all(result.shape == empty.shape for result in results)
 
 
 @dtypes

@@ -34,7 +34,7 @@ def test_oracle(
     p: Params,
     y_is_given: bool,
 ) -> None:
-    """output_image is unrelated to input_image here: it is used as given."""
+    """An output_image that is given is unrelated to input_image here, but used."""
     dy, x, y = (values(rng, shape_for(channels), dtype) for _ in range(3))
     y = y if y_is_given else None
     dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
@@ -83,18 +83,20 @@ def test_attributes_by_position(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, list])
 @pytest.mark.parametrize("tensor_dtype", [HALF, FLOAT32, np.float64], ids=case_id)
 @pytest.mark.parametrize("of_tensor", [tf.constant, tf.Variable])
-@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    "inputs, place", [(3, 0), (3, 1), (3, 2), (2, 0), (2, 1)], ids=str
+)
 def test_arrays_take_the_type_of_tensors(
-    place: int, of_tensor: Callable, tensor_dtype: np.dtype, dtype: type
+    inputs: int, place: int, of_tensor: Callable, tensor_dtype: np.dtype, dtype: type
 ) -> None:
     """In any position, as with the stock op."""
     ones = np.ones((1, 1, 2, 5))
     tensor = of_tensor(ones.astype(tensor_dtype))
-    inputs = [tensor] * 3
-    inputs[place] = ones.tolist() if dtype is list else ones.astype(dtype)
-    dx = tlg.lrn_grad(*inputs)
+    images = [tensor] * inputs
+    images[place] = ones.tolist() if dtype is list else ones.astype(dtype)
+    dx = tlg.lrn_grad(*images)
     assert dx.dtype == tensor_dtype
-    np.testing.assert_array_equal(dx, tlg.lrn_grad(*[tensor] * 3))
+    np.testing.assert_array_equal(dx, tlg.lrn_grad(*[tensor] * inputs))
 
 
 def test_arrays_take_the_type_of_the_first() -> None:
@@ -138,6 +140,16 @@ def test_name_is_the_operation_s() -> None:
     with tf.Graph().as_default():
         x = tf.compat.v1.placeholder(tf.float32, [1, 1, 1, 4])
         assert tlg.lrn_grad(x, x, x, name="norm1_grad").op.name == "norm1_grad"
+        assert tlg.lrn_grad(x, x, name="norm2_grad").op.name == "norm2_grad"
+
+
+@pytest.mark.parametrize("kind", [int, np.float32, np.int64])
+def test_attributes_of_other_kinds(rng: np.random.Generator, kind: type) -> None:
+    x = rng.normal(size=(1, 1, 2, 9)).astype(np.float32)
+    np.testing.assert_array_equal(
+        tlg.lrn_grad(x, x, x, 2, kind(2), kind(1), kind(1)),
+        tlg.lrn_grad(x, x, x, 2, 2.0, 1.0, 1.0),
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e3, 1e9])
@@ -149,17 +161,18 @@ def test_scales_far_from_one(
     p = Params(5, 0, 1, beta)
     dy, x = (rng.normal(size=(4, 4, 4, 24)).astype(np.float32) for _ in range(2))
     x *= np.float32(scale)
-    y = lrn(x, p).astype(np.float32)
-    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    assert_lrn_grad(dx, dy, x, y, p, least_compared=1)
+    for y in (lrn(x, p).astype(np.float32), None):
+        dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
+        assert_lrn_grad(dx, dy, x, y, p, least_compared=1)
 
 
 @pytest.mark.parametrize("beta", [1e-30, 2.5, 3, 10, -1, -2, -3.7])
 def test_unusual_powers(device: str, rng: np.random.Generator, beta: float) -> None:
     dy, x, y = (rng.normal(size=(2, 4, 4, 24)).astype(np.float32) for _ in range(3))
     for p in (Params(2, 2, 0.5, beta), Params(2, -20, 0.01, beta)):
-        dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-        assert_lrn_grad(dx, dy, x, y, p)
+        for output_image in (y, None):
+            dx = tlg.lrn_grad(dy, x, output_image, **p.attributes()).numpy()
+            assert_lrn_grad(dx, dy, x, output_image, p)
 
 
 @pytest.mark.parametrize("radius", [5, 100, 2**30, 2**31 - 2, 2**31, 2**63 - 1])
@@ -168,10 +181,11 @@ def test_radius_past_the_row(
 ) -> None:
     """All radii of channels - 1 or more give the same, up to the largest int64."""
     dy, x, y = (values(rng, (2, 1, 3, 6), FLOAT32) for _ in range(3))
-    np.testing.assert_array_equal(
-        tlg.lrn_grad(dy, x, y, depth_radius=radius),
-        tlg.lrn_grad(dy, x, y, depth_radius=5),
-    )
+    for output_image in (y, None):
+        np.testing.assert_array_equal(
+            tlg.lrn_grad(dy, x, output_image, depth_radius=radius),
+            tlg.lrn_grad(dy, x, output_image, depth_radius=5),
+        )
 
 
 def test_large_values_leave_their_neighbours_alone(device: str) -> None:
@@ -180,12 +194,13 @@ def test_large_values_leave_their_neighbours_alone(device: str) -> None:
     x = np.ones((1, 1, 4, 200), np.float32)
     x[..., 20::40] = 1e6
     dy, y = np.ones_like(x), np.where(x > 1, np.float32(1e10), np.float32(1))
-    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
     far = window_sums((x > 1).astype(np.float32), 2 * p.depth_radius) == 0
     far[..., :4] = far[..., -4:] = False  # their windows are clipped
     assert far.mean() > 0.7
-    np.testing.assert_array_equal(dx[far], dx[0, 0, 0, 40])
-    assert_lrn_grad(dx, dy, x, y, p, least_compared=1)
+    for output_image in (y, None):
+        dx = tlg.lrn_grad(dy, x, output_image, **p.attributes()).numpy()
+        np.testing.assert_array_equal(dx[far], dx[0, 0, 0, 40])
+        assert_lrn_grad(dx, dy, x, output_image, p, least_compared=1)
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.75])
@@ -196,12 +211,13 @@ def test_half_is_rounded_once(
     half are the same, except for a few near a rounding boundary."""
     p = Params(5, 2, 1e-4, beta)
     dy, x, y = (rng.normal(size=(8, 8, 8, 64)).astype(HALF) for _ in range(3))
-    got = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    wide = (a.astype(np.float64) for a in (dy, x, y))
-    exact = tlg.lrn_grad(*wide, **p.attributes()).numpy().astype(HALF)
-    # float32's error of 20 eps spans 20 * 2^-23 / 2^-10 = 0.2 % of half's steps.
-    assert (got == exact).mean() > 0.99
-    assert_lrn_grad(got, dy, x, y, p, least_compared=1)
+    for inputs in ((dy, x, y), (dy, x)):
+        got = tlg.lrn_grad(*inputs, **p.attributes()).numpy()
+        wide = (a.astype(np.float64) for a in inputs)
+        exact = tlg.lrn_grad(*wide, **p.attributes()).numpy().astype(HALF)
+        # float32's error of 20 eps spans 20 * 2^-23 / 2^-10 = 0.2 % of half's steps.
+        assert (got == exact).mean() > 0.99
+        assert_lrn_grad(got, *(*inputs, None)[:3], p, least_compared=1)
 
 
 @pytest.mark.parametrize("dtype", [HALF, BFLOAT16], ids=case_id)

@@ -66,7 +66,7 @@ def draw(
     return list(rng.normal(size=shape).astype(dtype))
 
 
-def grad(dy: np.ndarray, x: np.ndarray, y: np.ndarray, p: Params) -> np.ndarray:
+def grad(dy: np.ndarray, x: np.ndarray, y: np.ndarray | None, p: Params) -> np.ndarray:
     return tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
 
 
@@ -88,7 +88,9 @@ def test_oracle(
 ) -> None:
     dy, x, y = draw(seed, 3, rows, channels, dtype)
     assert_lrn(forward(x, p), x, p, least_compared=1)
-    assert_lrn_grad(grad(dy, x, y, p), dy, x, y, p, least_compared=1)
+    for output in (y, None):
+        got = grad(dy, x, output, p)
+        assert_lrn_grad(got, dy, x, output, p, least_compared=1)
 
 
 @given(seeds, row_counts, channel_counts, dtypes, params)
@@ -122,6 +124,8 @@ def test_reversed_channels(
     dy, x, y = draw(seed, 3, rows, channels, dtype)
     mirrored = grad(dy[..., ::-1], x[..., ::-1], y[..., ::-1], p)[..., ::-1]
     assert_lrn_grad(mirrored, dy, x, y, p)
+    mirrored = grad(dy[..., ::-1], x[..., ::-1], None, p)[..., ::-1]
+    assert_lrn_grad(mirrored, dy, x, None, p)
     assert_lrn(forward(x[..., ::-1], p)[..., ::-1], x, p)
 
 
@@ -133,6 +137,9 @@ def test_rows_are_independent(
     order = np.random.default_rng(seed).permutation(rows)
     np.testing.assert_array_equal(
         grad(dy[order], x[order], y[order], p), grad(dy, x, y, p)[order]
+    )
+    np.testing.assert_array_equal(
+        grad(dy[order], x[order], None, p), grad(dy, x, None, p)[order]
     )
     np.testing.assert_array_equal(forward(x[order], p), forward(x, p)[order])
     permuted = grad_grad(x[order], dy[order], x[order], y[order], p=p)
@@ -173,6 +180,9 @@ def test_scale_by_a_power_of_two(
     dx = grad(dy, x, y, p)
     np.testing.assert_array_equal(grad(dy, scale * x, scale * y, scaled), dx)
     np.testing.assert_array_equal(grad(scale * dy, x, y, p), scale * dx)
+    dx = grad(dy, x, None, p)
+    np.testing.assert_array_equal(grad(dy, scale * x, None, scaled), dx)
+    np.testing.assert_array_equal(grad(scale * dy, x, None, p), scale * dx)
 
 
 @given(seeds, row_counts, channel_counts, params)
@@ -190,19 +200,20 @@ def test_linear_in_the_gradient(seed: int, rows: int, channels: int, p: Params) 
 def test_adjoint_of_the_derivative(
     seed: int, rows: int, channels: int, p: Params
 ) -> None:
-    """<u, J v> = <J^T u, v>, where J^T is LRNGrad at LRN's own output.
+    """<u, J v> = <J^T u, v>, where J^T is LRNGrad at LRN's own output, given or not.
 
     J v is the derivative of LRNGrad with respect to dy, from the oracle.
     """
     u, v, x = draw(seed, 3, rows, channels)
     y = forward(x, p)
-    ju = grad(u, x, y, p)
     jv, _, _ = lrn_grad_grad(v, u, x, y, p)
     jv_error, _, _ = lrn_grad_grad_error(v, u, x, y, p, FLOAT64)
-    error = (np.abs(u) * jv_error).sum()
-    error += (np.abs(v) * lrn_grad_error(u, x, y, p, FLOAT64)).sum()
-    error += u.size * 2**-52 * (np.abs(u * jv).sum() + np.abs(ju * v).sum())
-    assert abs((u * jv).sum() - (ju * v).sum()) <= error
+    for output in (y, None):
+        ju = grad(u, x, output, p)
+        error = (np.abs(u) * jv_error).sum()
+        error += (np.abs(v) * lrn_grad_error(u, x, output, p, FLOAT64)).sum()
+        error += u.size * 2**-52 * (np.abs(u * jv).sum() + np.abs(ju * v).sum())
+        assert abs((u * jv).sum() - (ju * v).sum()) <= error
 
 
 @given(seeds, row_counts, channel_counts, params)

@@ -70,7 +70,7 @@ def test_saved_here_and_loaded_there(
         assert result.returncode == 0, result.stderr
     out = np.load(tmp_path / "out.npz")
     assert_lrn(out["y"], x, P)
-    assert_lrn_grad(out["dx"], dy, x, out["y"], P)
+    assert_lrn_grad(out["dx"], dy, x, None, P)
     np.testing.assert_array_equal(out["again"], out["dx"])
     np.testing.assert_array_equal(out["y"], tlg.lrn(x, **P.attributes()))
 

@@ -203,8 +203,9 @@ def _rounding_every_step(op: Callable) -> Callable:
         image = kwargs.get("input", kwargs.get("input_image"))
         if image.dtype != tf.half:
             return op(**kwargs)
-        if op.__name__ == "lrn_grad":
-            kwargs.setdefault("output_image", image)
+        if op.__name__ == "lrn_grad" and "output_image" not in kwargs:
+            attributes = {k: v for k, v in kwargs.items() if not k.startswith("input")}
+            kwargs["output_image"] = tf.raw_ops.LRN(input=image, **attributes)
         return stock(**kwargs)
 
     return wrong

@@ -138,11 +138,13 @@ def test_zero_gradient_contributes_nothing(device: str, dtype: np.dtype) -> None
     x = np.array([0, 0, 0, NAN, 2, 2, 2, 2], dtype).reshape(1, 1, 1, -1)
     dy = np.array([0, 0, -0.0, 0, 0, 1, 0, 0], dtype).reshape(1, 1, 1, -1)
     y = np.array([1, NAN, INF, 1, 1, 1, NAN, INF], dtype).reshape(1, 1, 1, -1)
-    dx = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy().astype(np.float64)
-    # Channel 3: its own x, NaN, times a sum of zeros.
-    np.testing.assert_array_equal(np.isnan(dx).nonzero()[-1], [3])
-    np.testing.assert_array_equal(dx[..., [0, 1, 2, 7]], 0)
-    assert (dx[..., [4, 5, 6]] != 0).all()
+    for output_image in (y, None):
+        dx = tlg.lrn_grad(dy, x, output_image, **p.attributes()).numpy()
+        dx = dx.astype(np.float64)
+        # Channel 3: its own x, NaN, times a sum of zeros.
+        np.testing.assert_array_equal(np.isnan(dx).nonzero()[-1], [3])
+        np.testing.assert_array_equal(dx[..., [0, 1, 2, 7]], 0)
+        assert (dx[..., [4, 5, 6]] != 0).all()
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,9 @@ def test_overflow_of_the_norm(
     dy = y = np.ones_like(x)
     got = tlg.lrn(x, **p.attributes()).numpy()
     assert_same_classes(got, lrn(x, p, narrow(dtype)).astype(dtype))
-    got = tlg.lrn_grad(dy, x, y, **p.attributes()).numpy()
-    assert_same_classes(got, lrn_grad(dy, x, y, p, narrow(dtype)).astype(dtype))
+    for output_image in (y, None):
+        got = tlg.lrn_grad(dy, x, output_image, **p.attributes()).numpy()
+        assert_same_classes(got, rounded_lrn_grad(dy, x, output_image, p))
 
 
 def test_half_never_overflows_inside(device: str) -> None:
@@ -172,12 +175,19 @@ def test_half_never_overflows_inside(device: str) -> None:
     y = tlg.lrn(x, **p.attributes()).numpy()
     assert np.isfinite(y).all()
     assert_lrn(y, x, p)
+    dy = np.ones_like(x)
+    assert_lrn_grad(tlg.lrn_grad(dy, x, **p.attributes()).numpy(), dy, x, None, p)
 
 
 def test_result_past_the_largest_half_is_infinite(device: str) -> None:
+    """But the gradient that computes it, unrounded, does not see that."""
     x = np.full((1, 1, 1, 20), 60000, HALF)
     p = Params(0, 0.25, 0, 0.5)  # twice x
-    np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), np.full_like(x, INF))
+    y = tlg.lrn(x, **p.attributes()).numpy()
+    np.testing.assert_array_equal(y, np.full_like(x, INF))
+    dy = np.ones_like(x)
+    np.testing.assert_array_equal(tlg.lrn_grad(dy, x, y, **p.attributes()), NAN)
+    np.testing.assert_array_equal(tlg.lrn_grad(dy, x, **p.attributes()), 2 * dy)
 
 
 @pytest.mark.parametrize("dtype", [HALF, BFLOAT16], ids=case_id)
@@ -206,6 +216,7 @@ def test_denormal_input(device: str, dtype: np.dtype) -> None:
     assert (x != 0).all()
     np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), x)
     np.testing.assert_array_equal(tlg.lrn_grad(x, zeros, ones, **p.attributes()), x)
+    np.testing.assert_array_equal(tlg.lrn_grad(x, zeros, **p.attributes()), x)
 
 
 @dtypes
@@ -218,6 +229,7 @@ def test_denormal_result(device: str, dtype: np.dtype) -> None:
     assert (exact != 0).sum() == 253
     np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), exact)
     np.testing.assert_array_equal(tlg.lrn_grad(dy, x, y, **p.attributes()), exact)
+    np.testing.assert_array_equal(tlg.lrn_grad(dy, x, **p.attributes()), exact)
 
 
 @pytest.mark.parametrize("dtype", [BFLOAT16, FLOAT32, FLOAT64], ids=case_id)
@@ -231,8 +243,9 @@ def test_denormal_is_not_zero(device: str, dtype: np.dtype) -> None:
     x = denormals(dtype)
     np.testing.assert_array_equal(tlg.lrn(x, **p.attributes()), np.full_like(x, INF))
     ones, zeros = np.ones_like(x), np.zeros_like(x)
-    dx = tlg.lrn_grad(x, zeros, ones, **p.attributes()).numpy()
-    np.testing.assert_array_equal(np.isnan(dx), True)
+    for output_image in (ones, None):
+        dx = tlg.lrn_grad(x, zeros, output_image, **p.attributes()).numpy()
+        np.testing.assert_array_equal(np.isnan(dx), True)
 
 
 def test_denormals_count_on_every_thread(device: str, run: Callable) -> None:
@@ -240,6 +253,7 @@ def test_denormals_count_on_every_thread(device: str, run: Callable) -> None:
     x = np.full((8, 55, 55, 33), 1e-40, np.float32)
     np.testing.assert_array_equal(run(tlg.lrn, x), x)
     np.testing.assert_array_equal(run(tlg.lrn_grad, x, np.zeros_like(x), x), x)
+    np.testing.assert_array_equal(run(tlg.lrn_grad, x, np.zeros_like(x)), x)
 
 
 def test_the_caller_s_mode_is_kept(device: str) -> None:

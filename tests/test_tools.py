@@ -57,6 +57,8 @@ def test_check_numerics_names_the_op(check_numerics: None) -> None:
     one = tf.ones((1, 1, 1, 4))
     with pytest.raises(tf.errors.InvalidArgumentError, match="TFLRN>LRNGrad"):
         tlg.lrn_grad(one, one, one, bias=-100.0, beta=0.75)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="TFLRN>LRNGradFromInput"):
+        tlg.lrn_grad(one, one, bias=-100.0, beta=0.75)
 
 
 DETERMINISTIC = """
@@ -432,6 +434,7 @@ def test_the_conditions_of_the_kernels_can_be_made_constants(
     shutil.copytree(ROOT / "cc", tmp_path / "cc")
     kernel_resources.make_constant(tmp_path, 5, odd=False, y_is_given=True)
     windows = (tmp_path / "cc/cuda/windows.h").read_text()
+    assert f"kMaxTapRadius = {kernel_resources.MAX_TAP_RADIUS};" in windows
     assert "if (5 < kRadius)" in windows
     assert "k > radius_" not in windows
     assert "kAcrossRows ? 5 : kRadius" in windows

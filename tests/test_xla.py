@@ -202,6 +202,8 @@ def test_gradients(device: str, dtype: np.dtype, rng: np.random.Generator) -> No
         [(2, 3, 4, 5), (2, 3, 4, 5), (1, 3, 4, 5)],
         [(2, 3, 4), (2, 3, 4), (2, 3, 4)],
         [(2, 3, 4, 5), (2, 3, 4, 5), ()],
+        [(2, 3, 4, 5), (2, 3, 1, 5)],
+        [(2, 3, 4), (2, 3, 4, 5)],
     ],
     ids=str,
 )
@@ -214,7 +216,7 @@ def test_bad_shapes_are_errors_of_the_compilation(
         tlg.lrn_grad(*tensors)
     said = outside.value.message.split(" [Op:")[0].split("}} ")[-1]
     assert "must have" in said
-    unknown = [tf.TensorSpec(None, tf.float32)] * 3
+    unknown = [tf.TensorSpec(None, tf.float32)] * len(shapes)
     function = compiled(lambda *t: tlg.lrn_grad(*t), input_signature=unknown)
     with pytest.raises(tf.errors.InvalidArgumentError) as inside:
         function(*tensors)
@@ -236,11 +238,13 @@ def test_a_size_that_depends_on_values(device: str, rng: np.random.Generator) ->
     """XLA computes such tensors in the largest size they may have."""
     x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
 
-    def function(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def function(x: tf.Tensor) -> list[tf.Tensor]:
         some = tf.boolean_mask(x, x[:, 0, 0, 0] > 0)
         y = tlg.lrn(some, **P.attributes())
         dx = tlg.lrn_grad(y, some, y, **P.attributes())
-        return tf.reduce_sum(y, axis=0), tf.reduce_mean(dx, axis=0)
+        without_y = tlg.lrn_grad(y, some, **P.attributes())
+        results = y, dx, without_y
+        return [tf.reduce_mean(result, axis=0) for result in results]
 
     inside, outside = compiled(function)(x), function(x)
     for a, b in zip(inside, outside, strict=True):
@@ -258,15 +262,16 @@ def test_a_size_of_some_inputs_that_depends_on_values(
 
     def function(*tensors: tf.Tensor) -> tf.Tensor:
         all_of_them = tf.reduce_max(tf.abs(tensors[0]), axis=(1, 2, 3)) >= 0
-        return tlg.lrn_grad(
-            *(
-                tf.boolean_mask(t, all_of_them) if which & 1 << i else t
-                for i, t in enumerate(tensors)
-            ),
-            **P.attributes(),
+        inputs = (
+            tf.boolean_mask(t, all_of_them) if which & 1 << i else t
+            for i, t in enumerate(tensors)
         )
+        return tlg.lrn_grad(*inputs, **P.attributes())
 
     assert_same_bits(compiled(function)(*tensors), function(*tensors))
+    if which < 4:
+        two = tensors[:2]
+        assert_same_bits(compiled(function)(*two), function(*two))
 
 
 def test_third_derivative_of_a_size_that_depends_on_values(
@@ -414,8 +419,12 @@ def test_handlers_check_their_buffers(device: str) -> None:
 )
 def test_handlers_check_that_buffers_are_alike(device: str, other: tf.Tensor) -> None:
     """The first one determines the number of rows."""
-    handler, x = "tflrn.lrn_grad.v1", tf.ones((1, 1, 2, 4))
-    for inputs, wrong in (([x, other, x], 1), ([x, x, other], 2)):
+    x = tf.ones((1, 1, 2, 4))
+    for handler, inputs, wrong in (
+        ("tflrn.lrn_grad.v1", [x, other, x], 1),
+        ("tflrn.lrn_grad.v1", [x, x, other], 2),
+        ("tflrn.lrn_grad_from_input.v1", [x, other], 1),
+    ):
         message = f"operand {wrong} must have the shape and type of operand 0"
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             call_handler(device, ATTRIBUTES, *inputs, handler=handler)
@@ -432,6 +441,10 @@ def test_handlers_count_their_buffers(device: str) -> None:
     message = "must have 3 operands and 1 results, but has 2 and 1"
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         call_handler(device, ATTRIBUTES, x, x, handler="tflrn.lrn_grad.v1")
+    message = "must have 2 operands and 1 results, but has 3 and 1"
+    handler = "tflrn.lrn_grad_from_input.v1"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call_handler(device, ATTRIBUTES, x, x, x, handler=handler)
 
 
 AUTO_CLUSTERING = """
@@ -508,7 +521,7 @@ THREADS = """
     for result in function(x):
         digest.update(result.numpy().tobytes())
     before = times()
-    for _ in range(20):
+    for _ in range(100):
         function(x)
     used = sorted(t - before.get(name, 0) for name, t in times().items())
     print(digest.hexdigest(), used[-2] / used[-1])

@@ -55,9 +55,9 @@ SECONDS = 540
 # the comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
     "check": 120,  # 10 s: 27 processes.
-    "time": 120,  # 19 s: 144 cases, and cuDNN's.
+    "time": 120,  # 19 s: 192 cases, and cuDNN's.
     "jax": 90,  # 12 s: 37 programs to compile.
-    "profile": 90,  # 25 s: six processes.
+    "profile": 90,  # 25 s: eight processes.
     "sanitize": SECONDS,  # The last: racecheck slows everything down a thousandfold.
 }
 # For killed processes to end; one that waits for the GPU may never do so.

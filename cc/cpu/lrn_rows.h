@@ -43,7 +43,8 @@ void LrnRows(const LrnParams& params, const T* x, T* y, int64_t rows,
 
 // dx_k = dy_k * norm_k^-beta
 //        - 2 alpha beta x_k * sum_{j in W(k)} dy_j y_j / norm_j
-// If y is null, y_j = x_j * norm_j^-beta: one tensor less to read.
+// If y is null, y_j = x_j * norm_j^-beta: one tensor less to read. Its summands
+// count twice in the error, and a norm's error 1 + |beta| times.
 template <class T>
 void LrnGradRows(const LrnParams& params, const T* dy, const T* x, const T* y,
                  T* dx, int64_t rows, int64_t channels, void* scratch);

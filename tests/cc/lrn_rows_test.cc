@@ -237,12 +237,15 @@ void TestRoots() {
   for (const float beta : {0.5f, 0.75f}) {
     const LrnParams p{0, 0x1p-60f, 1, beta};
     Tensor<T> x(size, 0), y(size, 0), dy(size, 0), dx(size, 0);
+    Tensor<T> dx_from_input(size, 0);
     for (int64_t i = 0; i < size; ++i) {
       x.data()[i] = static_cast<T>(std::exp2(exponent(random)));
       dy.data()[i] = 1;
     }
     RunLrn(p, x.data(), y.data(), size / 16, 16);
     RunLrnGrad(p, dy.data(), x.data(), y.data(), dx.data(), size / 16, 16);
+    RunLrnGradFromInput(p, dy.data(), x.data(), dx_from_input.data(), size / 16,
+                        16);
     for (int64_t i = 0; i < size; ++i) {
       // The norm's two roundings count beta times. A root is within one eps,
       // the power within one and a half, and each product adds a half.
@@ -252,6 +255,11 @@ void TestRoots() {
       EXPECT_NEAR(y.data()[i], x_i * power, 5 * eps * x_i * power) << x_i;
       const Wide term = 2 * p.beta * x_i * y.data()[i] / norm;
       EXPECT_NEAR(dx.data()[i], power - term, 5 * eps * (power + term)) << x_i;
+      // Here the norm counts 1 + beta times.
+      const Wide exact_term = 2 * p.beta * x_i * x_i * power / norm;
+      EXPECT_NEAR(dx_from_input.data()[i], power - exact_term,
+                  7 * eps * (power + exact_term))
+          << x_i;
     }
   }
 }
@@ -271,8 +279,13 @@ TEST_P(LrnRowsTest, LargeNeighboursDoNotHarmSmallValues) {
       y.data()[j] = x.data()[j];
     }
     RunLrnGrad(p, dy.data(), x.data(), y.data(), dx.data(), 1, kCount);
-    ExpectClose(ExpectedLrnGrad(p, RowOf(dy, x, y, 0, kCount)), dx.data(),
-                2 * (2 * radius + 1), "radius " + std::to_string(radius));
+    Row row = RowOf(dy, x, y, 0, kCount);
+    ExpectClose(ExpectedLrnGrad(p, row), dx.data(), 2 * (2 * radius + 1),
+                "radius " + std::to_string(radius));
+    RunLrnGradFromInput(p, dy.data(), x.data(), dx.data(), 1, kCount);
+    row.y = OutputOf(p, row);
+    ExpectClose(ExpectedLrnGrad(p, row), dx.data(), 3 * (2 * radius + 1),
+                "without y, radius " + std::to_string(radius));
   }
 }
 
@@ -410,8 +423,41 @@ void ExpectSameBits(const T* a, const T* b, int64_t count,
 // One for each PowerPath.
 constexpr float kBetas[] = {0.75f, 0.3f, 2};
 
+// LRNGrad, with y or, if y is null, without.
 template <class T>
-void TestPartitionAndAliasing(bool y_is_given) {
+void TestGradPartitionAndAliasing(const LrnParams& p, Tensor<T>& dy,
+                                  Tensor<T>& x, Tensor<T>* y, int64_t rows,
+                                  int64_t channels, const std::string& where) {
+  const int64_t size = rows * channels;
+  const auto run = [&](Tensor<T>& dy, Tensor<T>& x, Tensor<T>* y, Tensor<T>& dx,
+                       int64_t begin, int64_t end) {
+    const int64_t at = begin * channels;
+    RunLrnGrad<T>(p, dy.data() + at, x.data() + at,
+                  y == nullptr ? nullptr : y->data() + at, dx.data() + at,
+                  end - begin, channels);
+  };
+  Tensor<T> dx(size, 0);
+  run(dy, x, y, dx, 0, rows);
+  for (const int64_t parts : {int64_t{2}, int64_t{3}, rows}) {
+    Tensor<T> part(size, 0);
+    for (int64_t n = 0; n < parts; ++n) {
+      run(dy, x, y, part, rows * n / parts, rows * (n + 1) / parts);
+    }
+    ExpectSameBits(part.data(), dx.data(), size,
+                   where + ", parts " + std::to_string(parts));
+  }
+  std::vector<Tensor<T>> inputs = {dy, x};
+  if (y != nullptr) inputs.push_back(*y);
+  for (size_t aliased = 0; aliased < inputs.size(); ++aliased) {
+    std::vector<Tensor<T>> in = inputs;
+    run(in[0], in[1], y == nullptr ? nullptr : &in[2], in[aliased], 0, rows);
+    ExpectSameBits(in[aliased].data(), dx.data(), size,
+                   where + ", output over input " + std::to_string(aliased));
+  }
+}
+
+template <class T>
+void TestPartitionAndAliasing() {
   std::mt19937 random(5);
   for (const int64_t channels : {1, 3, 16, 24, 96, 1000}) {
     for (const int64_t radius : {0, 2, 12, 40, 2000}) {
@@ -420,37 +466,16 @@ void TestPartitionAndAliasing(bool y_is_given) {
       const int64_t size = rows * channels;
       const std::string where = std::to_string(channels) +
                                 " channels, radius " + std::to_string(radius);
-      Tensor<T> dy(size, 0), x(size, 0), y(size, 0), dx(size, 0);
+      Tensor<T> dy(size, 0), x(size, 0), y(size, 0);
       FillNormal(random, dy);
       FillNormal(random, x);
       RunLrn<T>(p, x.data(), y.data(), rows, channels);
-      const auto run = [&](T* dy, T* x, T* y, T* dx, int64_t rows) {
-        RunLrnGrad<T>(p, dy, x, y_is_given ? y : nullptr, dx, rows, channels);
-      };
-      run(dy.data(), x.data(), y.data(), dx.data(), rows);
-
-      for (const int64_t parts : {int64_t{2}, int64_t{3}, rows}) {
-        Tensor<T> part(size, 0);
-        for (int64_t n = 0; n < parts; ++n) {
-          const int64_t begin = rows * n / parts, end = rows * (n + 1) / parts;
-          const int64_t at = begin * channels;
-          run(dy.data() + at, x.data() + at, y.data() + at, part.data() + at,
-              end - begin);
-        }
-        ExpectSameBits(part.data(), dx.data(), size,
-                       where + ", parts " + std::to_string(parts));
-      }
-      for (int aliased = 0; aliased < (y_is_given ? 3 : 2); ++aliased) {
-        Tensor<T> inputs[] = {dy, x, y};
-        run(inputs[0].data(), inputs[1].data(), inputs[2].data(),
-            inputs[aliased].data(), rows);
-        ExpectSameBits(
-            inputs[aliased].data(), dx.data(), size,
-            where + ", output over input " + std::to_string(aliased));
-      }
       Tensor<T> in_place = x;
       RunLrn<T>(p, in_place.data(), in_place.data(), rows, channels);
       ExpectSameBits(in_place.data(), y.data(), size, where + ", LRN in place");
+      TestGradPartitionAndAliasing<T>(p, dy, x, &y, rows, channels, where);
+      TestGradPartitionAndAliasing<T>(p, dy, x, nullptr, rows, channels,
+                                      where + ", without y");
     }
   }
 }
@@ -514,23 +539,19 @@ void TestGradGradPartitionAndAliasing() {
 }
 
 TEST_P(LrnRowsTest, HalfIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<Half>(true);
-  TestPartitionAndAliasing<Half>(false);
+  TestPartitionAndAliasing<Half>();
   TestGradGradPartitionAndAliasing<Half>();
 }
 TEST_P(LrnRowsTest, BFloat16IsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<BFloat16>(true);
-  TestPartitionAndAliasing<BFloat16>(false);
+  TestPartitionAndAliasing<BFloat16>();
   TestGradGradPartitionAndAliasing<BFloat16>();
 }
 TEST_P(LrnRowsTest, FloatIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<float>(true);
-  TestPartitionAndAliasing<float>(false);
+  TestPartitionAndAliasing<float>();
   TestGradGradPartitionAndAliasing<float>();
 }
 TEST_P(LrnRowsTest, DoubleIsFreeOfPartitionAndAliasing) {
-  TestPartitionAndAliasing<double>(true);
-  TestPartitionAndAliasing<double>(false);
+  TestPartitionAndAliasing<double>();
   TestGradGradPartitionAndAliasing<double>();
 }
 

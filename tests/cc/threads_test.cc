@@ -69,23 +69,32 @@ TEST(Threads, TheTargetIsChosenOnce) {
 
 // Threads write the rows of one output. Neighbouring rows may share a cache
 // line.
+template <class Op>
+void TestSharedRows(RowTensors<Op, float> tensors) {
+  const auto size = static_cast<size_t>(tensors.rows * tensors.channels);
+  for (const int64_t radius : {2, 20}) {
+    const LrnParams params{radius, 1, 0.5f, 0.75f};
+    std::vector<float> alone(size), shared(size);
+    tensors.out[0] = alone.data();
+    ASSERT_TRUE(Compute(params, tensors));
+    tensors.out[0] = shared.data();
+    ThreadPool pool;
+    ShareRows(pool, tensors.rows, kCyclesPerThread,
+              [&](int64_t begin, int64_t end) {
+                EXPECT_TRUE(Compute(params, tensors.Range(begin, end)));
+              });
+    ExpectSameBits(shared, alone);
+  }
+}
+
 TEST(Threads, RowsOfOneTensorAreShared) {
   constexpr int64_t kRows = 300, kChannels = 37;
   const std::vector<float> dy = Normal(kRows * kChannels, 1);
   const std::vector<float> x = Normal(kRows * kChannels, 2);
-  for (const int64_t radius : {2, 20}) {
-    const LrnParams params{radius, 1, 0.5f, 0.75f};
-    std::vector<float> alone(dy.size()), shared(dy.size());
-    RowTensors<LrnGrad, float> tensors{
-        {dy.data(), x.data(), x.data()}, {alone.data()}, kRows, kChannels};
-    ASSERT_TRUE(Compute(params, tensors));
-    tensors.out[0] = shared.data();
-    ThreadPool pool;
-    ShareRows(pool, kRows, kCyclesPerThread, [&](int64_t begin, int64_t end) {
-      EXPECT_TRUE(Compute(params, tensors.Range(begin, end)));
-    });
-    ExpectSameBits(shared, alone);
-  }
+  TestSharedRows<LrnGrad>(
+      {{dy.data(), x.data(), x.data()}, {nullptr}, kRows, kChannels});
+  TestSharedRows<LrnGradFromInput>(
+      {{dy.data(), x.data()}, {nullptr}, kRows, kChannels});
 }
 
 // Calls that share nothing but their inputs.
