@@ -170,9 +170,10 @@ def _call(
     name: str | None,
 ) -> tf.Tensor:
     """Calls the wrapper of an op whose inputs all have the same type; `names` begins
-    with theirs. In an eager call, each line here counts."""
-    if depth_radius is not None:
-        depth_radius = _radius(depth_radius)
+    with theirs."""
+    # In an eager call each line counts: this spares the usual one a function call.
+    if type(depth_radius) is not int or not 0 <= depth_radius < 2**63:
+        depth_radius = None if depth_radius is None else _radius(depth_radius)
     for value in inputs:
         if not isinstance(value, tf.Tensor):
             inputs = _convert(names, inputs)
@@ -181,14 +182,7 @@ def _call(
         # TensorFlow takes 10 us to convert any other number.
         if not type(bias) is type(alpha) is type(beta) is float:
             bias, alpha, beta = map(_as_float, (bias, alpha, beta))
-        return op(
-            *inputs,
-            depth_radius=depth_radius,
-            bias=bias,
-            alpha=alpha,
-            beta=beta,
-            name=name,
-        )
+        return op(*inputs, depth_radius, bias, alpha, beta, name)
     except (tf.errors.InvalidArgumentError, OverflowError, TypeError, ValueError):
         # TensorFlow's own message may lack the argument's name or its value.
         _check_types(names, inputs)
