@@ -519,25 +519,19 @@ def _left_out(results: Results) -> Iterator[str]:
 def readme_block(results: Results) -> str:
     """README.md's block of results, with its markers."""
     rows = []
-    for layer in NETWORKS:
-        for op in reversed(FIRST_ORDER):
-            same = {"op": op, "group": layer.name}
-            found = [
-                results.find("layers", contender=c, **same)
-                for c in ("ours", *OTHERS, "add")
-            ]
-            rows.append(
-                (
-                    layer.name if op == "LRNGrad" else "",
-                    PASSES[op],
-                    f"**{ms(found[0])}**",
-                    *map(ms, found[1:]),
-                    _times(results, "stock", "ours", **same),
-                    _times(results, "ours", "add", **same),
-                )
-            )
-            if op == "LRNGrad":
-                rows += _readme_row_without_y(results, layer)
+    passes = ("layers", "LRNGrad"), ("no y", "LRNGradFromInput"), ("layers", "LRN")
+    for layer, (section, op) in itertools.product(NETWORKS, passes):
+        same = {"op": op, "group": layer.name}
+        found = [
+            results.find(section, contender=c, **same) for c in ("ours", *OTHERS, "add")
+        ]
+        ratios = [
+            results.times(section, over, under, **same)
+            for over, under in (("stock", "ours"), ("ours", "add"))
+        ]
+        name = layer.name if op == "LRNGrad" else ""
+        cells = [f"**{ms(found[0])}**", *map(ms, found[1:]), *map(factor, ratios)]
+        rows.append((name, PASSES[op], *cells))
     columns = ("layer", "pass", "ours", *OTHERS.values(), "memory")
     main = Table(
         "", (*columns, "stock / ours", "ours / memory"), rows, left=2
@@ -570,26 +564,6 @@ def readme_block(results: Results) -> str:
         END,
     ]
     return "\n\n".join(filter(None, parts))
-
-
-def _readme_row_without_y(results: Results, layer: Layer) -> Iterator[tuple[str, ...]]:
-    """The row, if it was measured."""
-    group = layer.name
-    ours, stock, add = (
-        results.find("no y", group=group, contender=c) for c in ("ours", "stock", "add")
-    )
-    if ours is None:
-        return
-    others = {"stock": ms(stock)}
-    yield (
-        "",
-        PASSES["LRNGradFromInput"],
-        f"**{ms(ours)}**",
-        *(others.get(name, "") for name in OTHERS),
-        ms(add),
-        factor(results.times("no y", "stock", "ours", group=group)),
-        factor(results.times("no y", "ours", "add", group=group)),
-    )
 
 
 # name: (the table that it stands above, what it shows)

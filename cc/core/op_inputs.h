@@ -1,5 +1,5 @@
-// The inputs of the ops, and the messages about wrong shapes, shared by cc/tf
-// and cc/xla.
+// The rank and the names of the ops' inputs, and the messages about wrong
+// shapes, shared by cc/tf and cc/xla.
 #ifndef TFLRN_CC_CORE_OP_INPUTS_H_
 #define TFLRN_CC_CORE_OP_INPUTS_H_
 
@@ -15,13 +15,6 @@ constexpr int kRank = 4;
 // The inputs of the ops, as messages name them.
 template <size_t kInputs>
 using InputNames = std::array<const char*, kInputs>;
-constexpr InputNames<1> kLrnInputs = {"input"};
-constexpr InputNames<3> kLrnGradInputs = {"input_grads", "input_image",
-                                          "output_image"};
-constexpr InputNames<2> kLrnGradFromInputInputs = {"input_grads",
-                                                   "input_image"};
-constexpr InputNames<4> kLrnGradGradInputs = {"grad_output", "input_grads",
-                                              "input_image", "output_image"};
 
 inline std::string WrongRankMessage(const std::string& name,
                                     const std::string& shape) {

@@ -14,26 +14,29 @@ namespace tflrn {
 struct Lrn {
   static constexpr size_t kInputs = 1;
   static constexpr size_t kOutputs = 1;
-  static constexpr InputNames<kInputs> kInputNames = kLrnInputs;
+  static constexpr InputNames<kInputs> kInputNames = {"input"};
 };
 
 struct LrnGrad {
   static constexpr size_t kInputs = 3;
   static constexpr size_t kOutputs = 1;
-  static constexpr InputNames<kInputs> kInputNames = kLrnGradInputs;
+  static constexpr InputNames<kInputs> kInputNames = {
+      "input_grads", "input_image", "output_image"};
 };
 
 // LrnGrad, with the output image that Lrn would compute.
 struct LrnGradFromInput {
   static constexpr size_t kInputs = 2;
   static constexpr size_t kOutputs = 1;
-  static constexpr InputNames<kInputs> kInputNames = kLrnGradFromInputInputs;
+  static constexpr InputNames<kInputs> kInputNames = {"input_grads",
+                                                      "input_image"};
 };
 
 struct LrnGradGrad {
   static constexpr size_t kInputs = 4;
   static constexpr size_t kOutputs = 3;
-  static constexpr InputNames<kInputs> kInputNames = kLrnGradGradInputs;
+  static constexpr InputNames<kInputs> kInputNames = {
+      "grad_output", "input_grads", "input_image", "output_image"};
 };
 
 // The tensors of one call of `Op`, in the op's order: each is `rows` rows of

@@ -1,6 +1,7 @@
 // The ops TFLRN>LRN, TFLRN>LRNGrad, TFLRN>LRNGradFromInput and
 // TFLRN>LRNGradGrad: their signatures and shape functions.
 #include "cc/core/lrn_params.h"
+#include "cc/core/ops.h"
 #include "cc/tf/lrn_attributes.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -13,13 +14,13 @@ using ::tensorflow::shape_inference::ShapeHandle;
 
 // The outputs have the common shape of the inputs: rank 4, and each dimension
 // as known from any input. The error for a contradiction names the input.
-template <size_t kInputs>
-absl::Status CommonShape(InferenceContext* context,
-                         const InputNames<kInputs>& names) {
+template <class Op>
+absl::Status CommonShape(InferenceContext* context) {
+  constexpr auto& names = Op::kInputNames;
   LrnParams params;
   TF_RETURN_IF_ERROR(ReadAttributes(context, &params));
   ShapeHandle shape = context->UnknownShapeOfRank(kRank);
-  for (size_t i = 0; i < kInputs; ++i) {
+  for (size_t i = 0; i < Op::kInputs; ++i) {
     const ShapeHandle input = context->input(i);
     ShapeHandle ranked;
     if (!context->WithRank(input, kRank, &ranked).ok()) {
@@ -40,6 +41,12 @@ absl::Status CommonShape(InferenceContext* context,
 
 }  // namespace
 
+#define TFLRN_ATTRIBUTES_DOC                                         \
+  "depth_radius: 0 or more; half-width of the window of channels.\n" \
+  "bias: Finite.\n"                                                  \
+  "alpha: Finite.\n"                                                 \
+  "beta: Finite.\n"
+
 // The defaults of LrnParams, as text for the op registry.
 #define TFLRN_REGISTER_OP(name)      \
   REGISTER_OP(name)                  \
@@ -52,9 +59,7 @@ absl::Status CommonShape(InferenceContext* context,
 TFLRN_REGISTER_OP("TFLRN>LRN")
     .Input("input: T")
     .Output("output: T")
-    .SetShapeFn([](InferenceContext* context) {
-      return CommonShape(context, kLrnInputs);
-    })
+    .SetShapeFn(CommonShape<Lrn>)
     .Doc(R"doc(
 Local Response Normalization over the last dimension of an NHWC tensor.
 
@@ -63,20 +68,14 @@ channels with |k - j| <= depth_radius.
 
 input: 4-D.
 output: The shape of `input`.
-depth_radius: 0 or more; half-width of the window of channels.
-bias: Finite.
-alpha: Finite.
-beta: Finite.
-)doc");
+)doc" TFLRN_ATTRIBUTES_DOC);
 
 TFLRN_REGISTER_OP("TFLRN>LRNGrad")
     .Input("input_grads: T")
     .Input("input_image: T")
     .Input("output_image: T")
     .Output("output: T")
-    .SetShapeFn([](InferenceContext* context) {
-      return CommonShape(context, kLrnGradInputs);
-    })
+    .SetShapeFn(CommonShape<LrnGrad>)
     .Doc(R"doc(
 Gradient of Local Response Normalization.
 
@@ -89,19 +88,13 @@ input_grads: 4-D; the gradient with respect to LRN's output. Where it is 0 it
 input_image: LRN's input; the shape of `input_grads`.
 output_image: LRN's output, taken as it is; the shape of `input_grads`.
 output: The gradient with respect to LRN's input; the shape of the inputs.
-depth_radius: 0 or more; half-width of the window of channels.
-bias: Finite.
-alpha: Finite.
-beta: Finite.
-)doc");
+)doc" TFLRN_ATTRIBUTES_DOC);
 
 TFLRN_REGISTER_OP("TFLRN>LRNGradFromInput")
     .Input("input_grads: T")
     .Input("input_image: T")
     .Output("output: T")
-    .SetShapeFn([](InferenceContext* context) {
-      return CommonShape(context, kLrnGradFromInputInputs);
-    })
+    .SetShapeFn(CommonShape<LrnGradFromInput>)
     .Doc(R"doc(
 Gradient of Local Response Normalization, without LRN's output.
 
@@ -112,11 +105,7 @@ input_grads: 4-D; the gradient with respect to LRN's output. Where it is 0 it
   contributes nothing, whatever the norm.
 input_image: LRN's input; the shape of `input_grads`.
 output: The gradient with respect to LRN's input; the shape of the inputs.
-depth_radius: 0 or more; half-width of the window of channels.
-bias: Finite.
-alpha: Finite.
-beta: Finite.
-)doc");
+)doc" TFLRN_ATTRIBUTES_DOC);
 
 TFLRN_REGISTER_OP("TFLRN>LRNGradGrad")
     .Input("grad_output: T")
@@ -126,9 +115,7 @@ TFLRN_REGISTER_OP("TFLRN>LRNGradGrad")
     .Output("d_input_grads: T")
     .Output("d_input_image: T")
     .Output("d_output_image: T")
-    .SetShapeFn([](InferenceContext* context) {
-      return CommonShape(context, kLrnGradGradInputs);
-    })
+    .SetShapeFn(CommonShape<LrnGradGrad>)
     .Doc(R"doc(
 Gradient of LRNGrad with respect to each of its three inputs.
 
@@ -149,12 +136,9 @@ output_image: LRNGrad's input, independent of `input_image`; the shape of
 d_input_grads: The gradient with respect to `input_grads`.
 d_input_image: The gradient with respect to `input_image`.
 d_output_image: The gradient with respect to `output_image`.
-depth_radius: 0 or more; half-width of the window of channels.
-bias: Finite.
-alpha: Finite.
-beta: Finite.
-)doc");
+)doc" TFLRN_ATTRIBUTES_DOC);
 
 #undef TFLRN_REGISTER_OP
+#undef TFLRN_ATTRIBUTES_DOC
 
 }  // namespace tflrn

@@ -33,14 +33,7 @@ namespace tflrn::xla_ops {
 
 namespace ffi = ::xla::ffi;
 
-// The names that errors begin with.
-constexpr const char* HandlerName(Lrn) { return kLrnHandler; }
-constexpr const char* HandlerName(LrnGrad) { return kLrnGradHandler; }
-constexpr const char* HandlerName(LrnGradFromInput) {
-  return kLrnGradFromInputHandler;
-}
-constexpr const char* HandlerName(LrnGradGrad) { return kLrnGradGradHandler; }
-
+// Errors begin with the handler's name.
 template <class Op>
 ffi::Error InvalidArgument(const std::string& message) {
   return ffi::Error::InvalidArgument(std::string(HandlerName(Op())) + ": " +

@@ -12,12 +12,21 @@
 #ifndef TFLRN_CC_XLA_HANDLERS_H_
 #define TFLRN_CC_XLA_HANDLERS_H_
 
+#include "cc/core/ops.h"
+
 namespace tflrn::xla_ops {
 
 constexpr char kLrnHandler[] = "tflrn.lrn.v1";
 constexpr char kLrnGradHandler[] = "tflrn.lrn_grad.v1";
 constexpr char kLrnGradFromInputHandler[] = "tflrn.lrn_grad_from_input.v1";
 constexpr char kLrnGradGradHandler[] = "tflrn.lrn_grad_grad.v1";
+
+constexpr const char* HandlerName(Lrn) { return kLrnHandler; }
+constexpr const char* HandlerName(LrnGrad) { return kLrnGradHandler; }
+constexpr const char* HandlerName(LrnGradFromInput) {
+  return kLrnGradFromInputHandler;
+}
+constexpr const char* HandlerName(LrnGradGrad) { return kLrnGradGradHandler; }
 
 }  // namespace tflrn::xla_ops
 

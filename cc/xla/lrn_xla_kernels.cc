@@ -15,7 +15,7 @@
 #include "cc/core/lanes.h"
 #include "cc/core/lrn_params.h"
 #include "cc/core/op_inputs.h"
-#include "cc/xla/handlers.h"
+#include "cc/core/ops.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/compiler/tf2xla/xla_op_registry.h"
 #include "xla/hlo/builder/lib/constants.h"
@@ -153,25 +153,12 @@ absl::Span<const absl::string_view> XlaDevices() {
   return devices;
 }
 
-LrnXlaOp::LrnXlaOp(OpKernelConstruction* context)
-    : CustomCallOp(context, kLrnHandler, kLrnInputs) {}
-
-LrnGradXlaOp::LrnGradXlaOp(OpKernelConstruction* context)
-    : CustomCallOp(context, kLrnGradHandler, kLrnGradInputs) {}
-
-LrnGradFromInputXlaOp::LrnGradFromInputXlaOp(OpKernelConstruction* context)
-    : CustomCallOp(context, kLrnGradFromInputHandler, kLrnGradFromInputInputs) {
-}
-
-LrnGradGradXlaOp::LrnGradGradXlaOp(OpKernelConstruction* context)
-    : CustomCallOp(context, kLrnGradGradHandler, kLrnGradGradInputs) {}
-
 #define TFLRN_REGISTER_XLA_OP(name, Kernel) \
   REGISTER_XLA_OP(Name(name).Device(XlaDevices()), Kernel)
-TFLRN_REGISTER_XLA_OP("TFLRN>LRN", LrnXlaOp);
-TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", LrnGradXlaOp);
-TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradFromInput", LrnGradFromInputXlaOp);
-TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", LrnGradGradXlaOp);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRN", RowsXlaOp<Lrn>);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", RowsXlaOp<LrnGrad>);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradFromInput", RowsXlaOp<LrnGradFromInput>);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", RowsXlaOp<LrnGradGrad>);
 #undef TFLRN_REGISTER_XLA_OP
 
 }  // namespace tflrn::xla_ops

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "cc/core/lrn_params.h"
+#include "cc/xla/handlers.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 
 namespace tflrn::xla_ops {
@@ -32,24 +33,11 @@ class CustomCallOp : public tensorflow::XlaOpKernel {
   LrnParams params_;
 };
 
-class LrnXlaOp final : public CustomCallOp {
+template <class Op>
+class RowsXlaOp final : public CustomCallOp {
  public:
-  explicit LrnXlaOp(tensorflow::OpKernelConstruction* context);
-};
-
-class LrnGradXlaOp final : public CustomCallOp {
- public:
-  explicit LrnGradXlaOp(tensorflow::OpKernelConstruction* context);
-};
-
-class LrnGradFromInputXlaOp final : public CustomCallOp {
- public:
-  explicit LrnGradFromInputXlaOp(tensorflow::OpKernelConstruction* context);
-};
-
-class LrnGradGradXlaOp final : public CustomCallOp {
- public:
-  explicit LrnGradGradXlaOp(tensorflow::OpKernelConstruction* context);
+  explicit RowsXlaOp(tensorflow::OpKernelConstruction* context)
+      : CustomCallOp(context, HandlerName(Op()), Op::kInputNames) {}
 };
 
 }  // namespace tflrn::xla_ops

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "cc/core/ops.h"
 #include "cc/xla/lrn_xla_kernels.h"
 #include "tensorflow/core/framework/kernel_def_builder.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -29,8 +30,8 @@ void RegisterAboveStock(const char* op) {
 
 // Declared in cc/tf/stock.cc, which calls it once.
 void RegisterStockXlaKernels() {
-  RegisterAboveStock<xla_ops::LrnXlaOp>("LRN");
-  RegisterAboveStock<xla_ops::LrnGradXlaOp>("LRNGrad");
+  RegisterAboveStock<xla_ops::RowsXlaOp<Lrn>>("LRN");
+  RegisterAboveStock<xla_ops::RowsXlaOp<LrnGrad>>("LRNGrad");
 }
 
 }  // namespace tflrn

@@ -119,7 +119,8 @@ using Tensors = std::vector<std::vector<T>>;
 constexpr Op kOps[] = {Op::kLrn, Op::kLrnGrad, Op::kLrnGradFromInput,
                        Op::kLrnGradGrad};
 inline int Inputs(Op op) {
-  constexpr int kInputs[] = {1, 3, 2, 4};
+  constexpr int kInputs[] = {Lrn::kInputs, LrnGrad::kInputs,
+                             LrnGradFromInput::kInputs, LrnGradGrad::kInputs};
   return kInputs[size_t(op)];
 }
 inline int Outputs(Op op) { return op == Op::kLrnGradGrad ? 3 : 1; }
