@@ -8,14 +8,13 @@ With cuobjdump, or the program that CUOBJDUMP names, also the machine instructio
 the widths of the accesses to global memory. Where plain powers have a kernel of their
 own, the table has that one; below it are the largest numbers of the other kernels.
 
-    tools/kernel_resources.py --per-element RADIUS [--odd] [--no-y] [ARCH ...]
+    tools/kernel_resources.py --per-element RADIUS [--no-y] [ARCH ...]
 
-The machine instructions per element for a plain power, whole and aligned packs, and an
-even number of channels or, in the tile version, an odd one with --odd; with --no-y,
-LRNGrad is the one that computes y. In a copy of the sources, the conditions of these
-cases are made constants, so that no other code is left. Work of only some threads
-counts for all, and a loop counts once. RADIUS is 0 to 8: wide windows have other
-conditions. Needs cuobjdump.
+The machine instructions per element for a plain power, and outputs that overwrite no
+input; with --no-y, LRNGrad is the one that computes y. In a copy of the sources, the
+conditions of these cases are made constants, so that no other code is left. Work of
+only some threads counts for all, and a loop counts once. RADIUS is 0 to 8: wide windows
+have other conditions. Needs cuobjdump.
 
 Both need nvcc, but no GPU. Exit status: 0; 1 if a kernel of the library has a stack or
 spills.
@@ -43,19 +42,18 @@ from suite.table import Table  # noqa: E402
 from build_tools import compile_library  # noqa: E402
 
 MAX_TAP_RADIUS = 8  # kMaxTapRadius of cc/cuda/windows.h
-LANES = {"half": 8, "bfloat16": 8, "float": 4, "double": 2}
+# Of the versions "even" and "uneven".
+LANES = {"half": (8, 4), "bfloat16": (8, 4), "float": (4, 4), "double": (2, 2)}
 POWERS = ("plain", "others", "all")
 OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
 CONSTANTS = {
-    "lrn_rows-inl.h": [("kAll ? args.plain_power", "kAll ? true")],
-    "packs.h": [("if (lanes.whole)", "if (true)")],
-    "steps.h": [("if (y_is_given)", "if (GIVEN)")],
-    "windows.h": [
-        ("if (radius_ < kRadius)", "if (RADIUS < kRadius)"),
-        ("kAcrossRows ? radius_", "kAcrossRows ? RADIUS"),
-        ("if (k > radius_)", "if (k > RADIUS)"),
-        ("channels_ % 2 != 0", "ODD"),
+    "lrn_rows-inl.h": [
+        ("kAll ? args.plain_power", "kAll ? true"),
+        ("kRounds == 1 && args.in_place", "false"),
     ],
+    "steps.h": [("if (y_is_given)", "if (GIVEN)")],
+    "walks.h": [("even_(kEven || even)", "even_(kEven)")],
+    "windows.h": [("2 && radius_ < kRadius", "2 && RADIUS < kRadius")],
 }
 
 
@@ -95,17 +93,19 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
     for (name, *numbers), words in zip(reports, readable, strict=True):
         stack, stores, loads, registers = map(int, numbers)
         steps = re.search(r"(\w+Steps)<", words)
-        walk = re.search(r"(\w+)Walk", words)
+        walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(bool\))?(\w+)>)?", words)
         tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
         powers = re.search(r"Powers\)(\d)>", words)
         if "RowsKernel<" not in words or not steps or not walk or not powers:
             continue
-        window = "wide"
+        version, window = walk.group(1).lower(), "wide"
         if tap:
             window = f"radius {'to ' if tap.group(1) != '2' else ''}{tap.group(1)}"
+            if walk.group(2):
+                version = "even" if walk.group(2) in ("1", "true") else "uneven"
         found[name] = Kernel(
             op=OPS[steps.group(1)],
-            version=f"{walk.group(1).lower()}, {window}",
+            version=f"{version}, {window}",
             type=kind,
             powers=POWERS[int(powers.group(1))],
             registers=registers,
@@ -158,12 +158,8 @@ def compile_type(
     return list(kernels.values())
 
 
-def make_constant(sources: Path, radius: int, odd: bool, y_is_given: bool) -> None:
-    values = {
-        "RADIUS": str(radius),
-        "ODD": str(odd).lower(),
-        "GIVEN": str(y_is_given).lower(),
-    }
+def make_constant(sources: Path, radius: int, y_is_given: bool) -> None:
+    values = {"RADIUS": str(radius), "GIVEN": str(y_is_given).lower()}
     for name, replacements in CONSTANTS.items():
         path = sources / "cc/cuda" / name
         text = path.read_text()
@@ -195,16 +191,16 @@ def print_resources(kernels: list[Kernel]) -> None:
 
 
 def print_per_element(kernels: list[Kernel], radius: int) -> None:
-    to_largest = f"radius to {MAX_TAP_RADIUS}"
-    rows_version = "radius 2" if radius == 2 else to_largest
+    window = "radius 2" if radius == 2 else f"radius to {MAX_TAP_RADIUS}"
+    versions = (f"even, {window}", f"uneven, {window}")
     counts: dict[tuple, dict[str, str]] = {}
-    versions = (f"row, {rows_version}", f"tile, {to_largest}")
     for k in kernels:
         if k.powers != "others" and k.version in versions:
             if k.instructions is None:
                 raise SystemExit("error: cuobjdump was not found")
-            per_element = k.instructions / LANES[k.type]
-            counts.setdefault((k.op, k.version), {})[k.type] = f"{per_element:.0f}"
+            lanes = LANES[k.type][versions.index(k.version)]
+            per_element = f"{k.instructions / lanes:.0f}"
+            counts.setdefault((k.op, k.version), {})[k.type] = per_element
     header = ["op", "version", *LANES]
     rows = [
         [*key, *(by_type[kind] for kind in LANES)] for key, by_type in counts.items()
@@ -218,7 +214,6 @@ def main() -> int:
     )
     parser.add_argument("archs", nargs="*", default=["80", "90"], metavar="ARCH")
     parser.add_argument("--per-element", type=int, metavar="RADIUS")
-    parser.add_argument("--odd", action="store_true")
     parser.add_argument("--no-y", action="store_true")
     arguments = parser.parse_args()
     radius = arguments.per_element
@@ -232,7 +227,7 @@ def main() -> int:
         sources = Path(scratch)
         shutil.copytree(ROOT / "cc", sources / "cc")
         if radius is not None:
-            make_constant(sources, radius, arguments.odd, not arguments.no_y)
+            make_constant(sources, radius, not arguments.no_y)
         for arch in arguments.archs:
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 futures = [

@@ -3,10 +3,11 @@
 //
 // A block computes a tile of whole rows, so no row waits for another block, and
 // an output may overwrite an input. Every output is written once, and every
-// input is read once, except in the loop version, whose rows do not fit into
-// registers. Window sums pass through shared memory, or, for rows too long for
-// it, through the caller's workspace. docs/gpu.md describes the design and
-// gives its numbers.
+// input is read from memory once, except in the loop version, whose rows do not
+// fit into registers. Threads exchange values of window sums through shared
+// memory, or, for rows too long for it, through the caller's workspace; squares
+// of x they compute themselves, of neighbours that a cache has. docs/gpu.md
+// describes the design and gives its numbers.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -39,8 +40,15 @@ struct LaunchPolicy {
   // A tile has enough rows for about this many threads: few, so that while one
   // block of a multiprocessor waits at a barrier, others load.
   static constexpr int kTileThreads = TFLRN_TILE_THREADS;
-  // Of a block, at most. Rows of up to this many packs stay in registers.
-  static constexpr int kMaxThreads = 512;
+  // Of a block, on every GPU.
+  static constexpr int kMaxThreads = 1024;
+  // Of a thread, in rows that do not consist of whole packs: accesses of single
+  // 16-bit values are faster half as far apart.
+  static constexpr int kUnevenLanes = 4;
+  // Longer rows do not stay in registers.
+  static constexpr int64_t kMaxRowBytes = 512 * kPackBytes;
+  // Of a block with one such row.
+  static constexpr int kLoopThreads = 512;
   // The shared memory that a block gets on every GPU without opting in.
   static constexpr int64_t kSharedBytes = 48 * 1024;
   // Blocks with a workspace, at most: about two per multiprocessor of the
@@ -55,38 +63,53 @@ struct LaunchPolicy {
   static constexpr bool kSm80OrNewer = true;
 #endif
 
+  // Of a block, at most.
+  template <class Steps, class Walk>
+  static constexpr int MaxThreads() {
+    return Walk::kKeeps ? kMaxRowBytes / Steps::kBytes : kLoopThreads;
+  }
+
   // Whether 64 registers per thread do without spills, with nvcc 13.0.
   template <class Steps, class Window, class Walk, Powers kPowers>
   static constexpr bool FitsIn64Registers() {
-    constexpr size_t kBytes = sizeof(typename Steps::Type);
-    constexpr bool kFloat = kBytes == 4, kDouble = kBytes == 8;
+    constexpr bool kDouble = sizeof(typename Steps::V) == sizeof(double);
+    constexpr bool kFloat = sizeof(typename Steps::Type) == sizeof(float);
     constexpr bool kLoop = !Walk::kKeeps;
     constexpr bool kWide = Window::kLargestRadius > kMaxTapRadius;
     constexpr bool kRadius2 = Window::kLargestRadius == 2;
-    if (kFloat || Steps::kOp == Op::kLrn) return true;
-    if (Steps::kOp == Op::kLrnGrad) {
-      return kDouble ? !(kLoop && kWide) : !Walk::kAcrossRows;
-    }
+    if (kFloat || (!kDouble && Steps::kLanes == kUnevenLanes)) return true;
+    if (Steps::kOp == Op::kLrn) return true;
+    if (Steps::kOp == Op::kLrnGrad) return !(kDouble && kLoop && kWide);
     return (kLoop && !kWide) ||
            (kRadius2 &&
             (kDouble || (kSm80OrNewer && kPowers == Powers::kPlain)));
   }
 
-  // Blocks of kMaxThreads that must fit into a multiprocessor's 65,536
-  // registers: two wherever they do, to keep enough loads in flight.
+  // Blocks of MaxThreads that must fit into a multiprocessor's 65,536
+  // registers: with 64 registers per thread wherever they do, to keep enough
+  // loads in flight.
   template <class Steps, class Window, class Walk, Powers kPowers>
   static constexpr int MinBlocks() {
-    return FitsIn64Registers<Steps, Window, Walk, kPowers>() ? 2 : 1;
+    constexpr bool kFits = FitsIn64Registers<Steps, Window, Walk, kPowers>();
+    return kFits ? kMaxThreads / MaxThreads<Steps, Walk>() : 1;
   }
 
-  static_assert(kTileThreads <= kMaxThreads, "a tile fits into a block");
-  static_assert(kTileThreads % kWarp == 0 && kMaxThreads % kWarp == 0,
-                "whole warps");
+  static_assert(kTileThreads % kWarp == 0, "whole warps");
+  static_assert(kMaxRowBytes / (kUnevenLanes * 2) <= kMaxThreads,
+                "rows of a 16-bit type");
 };
 
-// The windows of an op, over all rounds.
-template <class Steps>
-constexpr int kAllWindows = Steps::kRounds * Steps::kWindows;
+// Whether a thread loads the x of its channels' neighbours, too, and no values
+// of the first round pass through memory. Two sums, and double, which loads
+// more often for the same window, are faster without.
+template <class Steps, class Window>
+constexpr bool kLoadsNeighbours = Window::kHasSumOf && Steps::kWindows == 1 &&
+                                  sizeof(typename Steps::V) == sizeof(float);
+
+// The windows in memory, over all rounds.
+template <class Steps, class Window>
+constexpr int kStoredWindows =
+    (Steps::kRounds - int{kLoadsNeighbours<Steps, Window>}) * Steps::kWindows;
 
 template <class T, int kInputs, int kOutputs>
 struct KernelArgs {
@@ -100,7 +123,8 @@ struct KernelArgs {
   int64_t rows_per_tile = 0;
   LrnCoefficients<typename ComputeType<T>::type> coefficients = {};
   bool plain_power = false;  // HasPlainNormPower
-  bool aligned = false;      // All tiles begin aligned to packs.
+  bool in_place = false;     // An output overwrites an input.
+  bool even = false;         // IsEven
 };
 
 template <class Steps>
@@ -109,13 +133,14 @@ using ArgsOf =
 
 template <class Steps, class Window, class Walk, Powers kPowers>
 __global__ void __launch_bounds__(
-    LaunchPolicy::kMaxThreads,
+    LaunchPolicy::MaxThreads<Steps, Walk>(),
     LaunchPolicy::MinBlocks<Steps, Window, Walk, kPowers>())
     RowsKernel(const ArgsOf<Steps> args) {
   using V = typename Steps::V;
   using Index = typename Walk::Index;
   constexpr int kRounds = Steps::kRounds;
   constexpr int kWindows = Steps::kWindows;
+  constexpr bool kFromNeighbours = kLoadsNeighbours<Steps, Window>;
   extern __shared__ __align__(16) unsigned char tflrn_shared[];
 
   const Index channels = static_cast<Index>(args.channels);
@@ -127,7 +152,7 @@ __global__ void __launch_bounds__(
   if constexpr (!Walk::kKeeps) {
     if (args.workspace != nullptr) {
       memory = static_cast<V*>(args.workspace) +
-               blockIdx.x * kAllWindows<Steps> * window_elements;
+               blockIdx.x * kStoredWindows<Steps, Window> * window_elements;
     }
   }
   // Each round has its own windows. Shared ones would need a barrier between
@@ -135,11 +160,13 @@ __global__ void __launch_bounds__(
   Window windows[kRounds][kWindows];
   TFLRN_UNROLL
   for (int round = 0; round < kRounds; ++round) {
+    // From neighbours, the first round needs none.
+    const int stored_round = kFromNeighbours ? 0 : round;
     TFLRN_UNROLL
     for (int w = 0; w < kWindows; ++w) {
       windows[round][w] =
-          Window(memory + (round * kWindows + w) * window_elements, tile_rows,
-                 channels, static_cast<Index>(args.radius));
+          Window(memory + (stored_round * kWindows + w) * window_elements,
+                 tile_rows, channels, static_cast<Index>(args.radius));
     }
   }
 
@@ -164,7 +191,7 @@ __global__ void __launch_bounds__(
     const Index rows =
         rows_left < tile_rows ? static_cast<Index>(rows_left) : tile_rows;
     const int64_t offset = begin * args.channels;
-    const Walk walk(rows, channels, args.aligned);
+    const Walk walk(rows, channels, args.even);
 
     const auto load = [&](const Place<Index>& place) {
       steps.LoadInputs(args.inputs, offset + place.offset, place.lanes);
@@ -175,7 +202,7 @@ __global__ void __launch_bounds__(
         load(place);
         steps.FirstValues(values);
       }
-      sum(0, place);
+      if constexpr (!kFromNeighbours) sum(0, place);
       if (kPowers == Powers::kAll ? args.plain_power
                                   : kPowers == Powers::kPlain) {
         steps.template WithNorms<true>(args.coefficients, values);
@@ -191,9 +218,24 @@ __global__ void __launch_bounds__(
     walk.ForEach([&](const Place<Index>& place) {
       load(place);
       steps.FirstValues(values);
-      put(0, place);
+      if constexpr (kFromNeighbours) {
+        const auto squares_at = [&](int distance) {
+          const int left = channels - place.channel - distance;
+          return Squares(Load<Window::kGroup>(
+              args.inputs[Steps::kX] + offset + place.offset + distance,
+              {place.lanes.whole, left}));
+        };
+        windows[0][0].SumOf(place, values[0], squares_at);
+      } else {
+        put(0, place);
+      }
     });
-    prepare(0);
+    if constexpr (!kFromNeighbours) {
+      prepare(0);
+    } else if (kRounds == 1 && args.in_place) {
+      // Others may still load what this thread overwrites.
+      __syncthreads();
+    }
     if constexpr (kRounds == 1) {
       walk.ForEach([&](const Place<Index>& place) {
         with_norms(place);
@@ -229,7 +271,7 @@ __global__ void __launch_bounds__(
 // The bytes of the windows of `rows` rows.
 template <class Steps, class Window>
 int64_t WindowBytes(const ArgsOf<Steps>& args, int64_t rows) {
-  return kAllWindows<Steps> *
+  return kStoredWindows<Steps, Window> *
          Window::Elements(rows, args.channels, args.radius) *
          static_cast<int64_t>(sizeof(typename Steps::V));
 }
@@ -239,17 +281,15 @@ bool FitsInSharedMemory(const ArgsOf<Steps>& args, int64_t rows) {
   return WindowBytes<Steps, Window>(args, rows) <= LaunchPolicy::kSharedBytes;
 }
 
-// The fewest rows, of `per_row` things each, that make whole units of `unit`.
-inline int64_t RowsPerGroup(int64_t per_row, int64_t unit) {
-  return unit / std::gcd(per_row, unit);
-}
-
-// The rows of a tile, if one fits: `wanted`, or as many as there are and fit;
-// whole groups, if that is at least one.
+// The rows of a tile, of `packs` packs each: as many as there are, fit and keep
+// kTileThreads threads busy; whole warps, if that is at least one row.
 template <class Steps, class Window>
-int64_t TileRows(const ArgsOf<Steps>& args, int64_t wanted, int64_t group) {
+int64_t TileRows(const ArgsOf<Steps>& args, int64_t packs) {
+  constexpr int64_t kWarp = LaunchPolicy::kWarp;
+  const int64_t wanted = LaunchPolicy::kTileThreads / packs;
   int64_t rows = std::min(std::max<int64_t>(1, wanted), args.rows);
   while (rows > 1 && !FitsInSharedMemory<Steps, Window>(args, rows)) --rows;
+  const int64_t group = kWarp / std::gcd(packs, kWarp);
   return rows < group ? rows : rows - rows % group;
 }
 
@@ -267,9 +307,9 @@ int LaunchKernel(const ArgsOf<Steps>& args, int64_t blocks, dim3 threads,
   config.blockDim = threads;
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
-  if constexpr (Walk::kKeeps && !Walk::kAcrossRows) {
+  if constexpr (Walk::kKeeps) {
     // One kernel for both would give plain powers the registers of the others,
-    // which need more. In the other versions the windows need the most.
+    // which need more. In the loop version the windows need the most.
     return cudaLaunchKernelEx(
         &config,
         args.plain_power ? RowsKernel<Steps, Window, Walk, Powers::kPlain>
@@ -281,75 +321,55 @@ int LaunchKernel(const ArgsOf<Steps>& args, int64_t blocks, dim3 threads,
   }
 }
 
-// The versions, each with its windows. Until one is chosen, args.aligned says
-// whether the tensors begin aligned to packs.
+// The versions, each with its windows.
 
 template <class Steps, int kMaxRadius>
-using RowTaps =
-    TapWindow<typename Steps::V, Steps::kLanes, kMaxRadius, false, int>;
+using RowTaps = TapWindow<typename Steps::V, Steps::kLanes, kMaxRadius, int>;
 template <class Steps>
 using RowWide = WideRowWindow<typename Steps::V, Steps::kLanes, int>;
 template <class Steps>
-using TileTaps =
-    TapWindow<typename Steps::V, Steps::kLanes, kMaxTapRadius, true, int>;
-template <class Steps>
-using LoopTaps = TapWindow<typename Steps::V, 1, kMaxTapRadius, false, int64_t>;
+using LoopTaps = TapWindow<typename Steps::V, 1, kMaxTapRadius, int64_t>;
 template <class Steps>
 using LoopWide = WideLoopWindow<typename Steps::V, int64_t>;
 
-// Rows of at most kMaxThreads packs.
 template <class Steps, class Window>
-bool RowsApply(const ArgsOf<Steps>& args) {
-  if (DivideUp(args.channels, Steps::kLanes) > LaunchPolicy::kMaxThreads ||
-      !FitsInSharedMemory<Steps, Window>(args, 1)) {
-    return false;
-  }
-  if (!Window::kWholePacks) return true;
-  // Unaligned rows of this length must go to the tile version, which adds in
-  // the same order as this one: the loop version does not.
-  return args.aligned && args.channels % Steps::kLanes == 0 &&
-         FitsInSharedMemory<Steps, TileTaps<Steps>>(args, 1);
+bool StayInRegisters(const ArgsOf<Steps>& args) {
+  const int64_t packs = DivideUp(args.channels, Steps::kLanes);
+  return packs * Steps::kBytes <= LaunchPolicy::kMaxRowBytes &&
+         FitsInSharedMemory<Steps, Window>(args, 1);
 }
 
-template <class Steps, class Window>
+// Whether rows are whole packs, and aligned to them.
+template <class Steps>
+bool IsEven(const ArgsOf<Steps>& args) {
+  const auto aligned = [](const void* pointer) {
+    return reinterpret_cast<uintptr_t>(pointer) % Steps::kBytes == 0;
+  };
+  return args.channels % Steps::kLanes == 0 &&
+         std::all_of(std::begin(args.inputs), std::end(args.inputs), aligned) &&
+         std::all_of(std::begin(args.outputs), std::end(args.outputs), aligned);
+}
+
+// Rows that stay in registers.
+template <class Steps, class Window, bool kEven>
 int LaunchRows(ArgsOf<Steps> args, Stream stream) {
   const int64_t packs = DivideUp(args.channels, Steps::kLanes);
-  args.rows_per_tile =
-      TileRows<Steps, Window>(args, LaunchPolicy::kTileThreads / packs,
-                              RowsPerGroup(packs, LaunchPolicy::kWarp));
-  args.aligned = args.aligned && args.channels % Steps::kLanes == 0;
+  args.rows_per_tile = TileRows<Steps, Window>(args, packs);
+  args.even = IsEven<Steps>(args);
   args.workspace = nullptr;
   const dim3 threads(static_cast<unsigned>(packs),
                      static_cast<unsigned>(args.rows_per_tile));
-  return LaunchKernel<Steps, Window,
-                      RowWalk<Steps::kLanes, Window::kWholePacks>>(
+  return LaunchKernel<Steps, Window, RowWalk<Steps::kLanes, kEven>>(
       args, DivideUp(args.rows, args.rows_per_tile), threads, stream);
 }
 
-// Any other rows that fit into a block, with a radius up to kMaxTapRadius.
-template <class Steps>
-bool TilesApply(const ArgsOf<Steps>& args, int64_t rows = 1) {
-  return args.radius <= kMaxTapRadius &&
-         rows * args.channels <= LaunchPolicy::kMaxThreads * Steps::kLanes &&
-         FitsInSharedMemory<Steps, TileTaps<Steps>>(args, rows);
-}
-
-template <class Steps>
-int LaunchTiles(ArgsOf<Steps> args, Stream stream) {
-  constexpr int64_t kLanes = Steps::kLanes;
-  const int64_t group = RowsPerGroup(args.channels, kLanes);
-  int64_t rows = TileRows<Steps, TileTaps<Steps>>(
-      args, LaunchPolicy::kTileThreads * kLanes / args.channels, group);
-  // Rather larger tiles than unaligned ones.
-  const int64_t grown = std::min(group, args.rows);
-  if (rows < grown && TilesApply<Steps>(args, grown)) rows = grown;
-  args.rows_per_tile = rows;
-  args.aligned = args.aligned && (rows % group == 0 || rows == args.rows);
-  args.workspace = nullptr;
-  const dim3 threads(
-      static_cast<unsigned>(DivideUp(rows * args.channels, kLanes)));
-  return LaunchKernel<Steps, TileTaps<Steps>, TileWalk<Steps::kLanes>>(
-      args, DivideUp(args.rows, rows), threads, stream);
+// A radius up to kMaxTapRadius.
+template <class Steps, bool kEven>
+int LaunchRowTaps(const ArgsOf<Steps>& args, Stream stream) {
+  return args.radius == 2
+             ? LaunchRows<Steps, RowTaps<Steps, 2>, kEven>(args, stream)
+             : LaunchRows<Steps, RowTaps<Steps, kMaxTapRadius>, kEven>(args,
+                                                                       stream);
 }
 
 // Everything else: rows of any length and radius, one per block at a time. None
@@ -361,60 +381,68 @@ int LaunchLoop(ArgsOf<Steps> args, Stream stream) {
   if (fits) args.workspace = nullptr;
   const int64_t most =
       fits ? LaunchPolicy::kMaxBlocks : LaunchPolicy::kWorkspaceBlocks;
-  return LaunchKernel<Steps, Window, LoopWalk>(
-      args, std::min(args.rows, most), dim3(LaunchPolicy::kMaxThreads), stream);
+  return LaunchKernel<Steps, Window, LoopWalk>(args, std::min(args.rows, most),
+                                               dim3(LaunchPolicy::kLoopThreads),
+                                               stream);
 }
+
+// What the versions of an op are made of.
+template <template <class, int> class StepsOf, class T>
+struct Versions {
+  static constexpr int kPackLanes = kPackBytes / sizeof(T);
+  using Even = StepsOf<T, kPackLanes>;
+  using Uneven = StepsOf<T, std::min(kPackLanes, LaunchPolicy::kUnevenLanes)>;
+  using Single = StepsOf<T, 1>;
+
+  // Whether rows do without the loop, which adds in another order: at all
+  // alignments or at none.
+  static bool RowsApply(const ArgsOf<Even>& args) {
+    return args.radius > kMaxTapRadius
+               ? StayInRegisters<Even, RowWide<Even>>(args)
+               : StayInRegisters<Uneven, RowTaps<Uneven, kMaxTapRadius>>(args);
+  }
+};
 
 // Launches the best version that applies. All give the same result, except for
 // rounding.
 template <template <class, int> class StepsOf, class T>
 int Launch(const LrnParams& params,
-           ArgsOf<StepsOf<T, kPackBytes / sizeof(T)>> args, Stream stream) {
-  using Steps = StepsOf<T, kPackBytes / sizeof(T)>;
-  using Single = StepsOf<T, 1>;
+           ArgsOf<typename Versions<StepsOf, T>::Even> args, Stream stream) {
+  using Even = typename Versions<StepsOf, T>::Even;
+  using Uneven = typename Versions<StepsOf, T>::Uneven;
+  using Single = typename Versions<StepsOf, T>::Single;
 
   if (args.rows == 0 || args.channels == 0) return cudaSuccess;
   args.radius = EffectiveRadius(params.depth_radius, args.channels);
-  args.coefficients = MakeCoefficients<typename Steps::V>(params);
+  args.coefficients = MakeCoefficients<typename Even::V>(params);
   args.plain_power = HasPlainNormPower(params);
-  const auto aligned = [](const void* pointer) {
-    return reinterpret_cast<uintptr_t>(pointer) % kPackBytes == 0;
-  };
-  args.aligned =
-      std::all_of(std::begin(args.inputs), std::end(args.inputs), aligned) &&
-      std::all_of(std::begin(args.outputs), std::end(args.outputs), aligned);
+  for (const T* input : args.inputs) {
+    for (const T* output : args.outputs) args.in_place |= input == output;
+  }
 
   const bool wide = args.radius > kMaxTapRadius;
-  if (args.radius == 2 && RowsApply<Steps, RowTaps<Steps, 2>>(args)) {
-    return LaunchRows<Steps, RowTaps<Steps, 2>>(args, stream);
+  if (!Versions<StepsOf, T>::RowsApply(args)) {
+    return wide ? LaunchLoop<Single, LoopWide<Single>>(args, stream)
+                : LaunchLoop<Single, LoopTaps<Single>>(args, stream);
   }
-  if (!wide && RowsApply<Steps, RowTaps<Steps, kMaxTapRadius>>(args)) {
-    return LaunchRows<Steps, RowTaps<Steps, kMaxTapRadius>>(args, stream);
-  }
-  if (wide && RowsApply<Steps, RowWide<Steps>>(args)) {
-    return LaunchRows<Steps, RowWide<Steps>>(args, stream);
-  }
-  if (TilesApply<Steps>(args)) return LaunchTiles<Steps>(args, stream);
-  return wide ? LaunchLoop<Single, LoopWide<Single>>(args, stream)
-              : LaunchLoop<Single, LoopTaps<Single>>(args, stream);
+  if (wide) return LaunchRows<Even, RowWide<Even>, false>(args, stream);
+  return IsEven<Even>(args) ? LaunchRowTaps<Even, true>(args, stream)
+                            : LaunchRowTaps<Uneven, false>(args, stream);
 }
 
 template <template <class, int> class StepsOf, class T>
 size_t WorkspaceBytesOf(const LrnParams& params, int64_t rows,
                         int64_t channels) {
-  using Steps = StepsOf<T, kPackBytes / sizeof(T)>;
-  using Single = StepsOf<T, 1>;
+  using Single = typename Versions<StepsOf, T>::Single;
   if (rows == 0 || channels == 0) return 0;
-  ArgsOf<Steps> args = {};
+  ArgsOf<Single> args = {};
   args.rows = rows;
   args.channels = channels;
   args.radius = EffectiveRadius(params.depth_radius, channels);
-  const bool wide = args.radius > kMaxTapRadius;
-  // Of the other versions, only this one takes rows whose windows in the loop
-  // version would not fit, and it takes them at any alignment.
-  if (wide && RowsApply<Steps, RowWide<Steps>>(args)) return 0;
-  const int64_t bytes = wide ? WindowBytes<Single, LoopWide<Single>>(args, 1)
-                             : WindowBytes<Single, LoopTaps<Single>>(args, 1);
+  if (Versions<StepsOf, T>::RowsApply(args)) return 0;
+  const int64_t bytes = args.radius > kMaxTapRadius
+                            ? WindowBytes<Single, LoopWide<Single>>(args, 1)
+                            : WindowBytes<Single, LoopTaps<Single>>(args, 1);
   if (bytes <= LaunchPolicy::kSharedBytes) return 0;
   return static_cast<size_t>(std::min(rows, LaunchPolicy::kWorkspaceBlocks) *
                              bytes);

@@ -11,6 +11,7 @@
 //                  stores the results
 //
 // kLanes   the number of channels.
+// kX       which input is x.
 // kPlain   HasPlainNormPower holds.
 #ifndef TFLRN_CC_CUDA_STEPS_H_
 #define TFLRN_CC_CUDA_STEPS_H_
@@ -25,14 +26,28 @@
 
 namespace tflrn::cuda {
 
+template <class T, int kLanes>
+TFLRN_DEVICE Pack<typename ComputeType<T>::type, kLanes> Squares(
+    const Pack<T, kLanes>& x) {
+  Pack<typename ComputeType<T>::type, kLanes> squares;
+  TFLRN_UNROLL
+  for (int i = 0; i < kLanes; ++i) {
+    const auto x_i = Lane(x, i);
+    squares.lanes[i] = x_i * x_i;
+  }
+  return squares;
+}
+
 template <class T, int kLanesOf>
 struct LrnSteps {
   static constexpr Op kOp = Op::kLrn;
   static constexpr int kLanes = kLanesOf;
   static constexpr int kInputs = 1;
+  static constexpr int kX = 0;
   static constexpr int kOutputs = 1;
   static constexpr int kRounds = 1;
   static constexpr int kWindows = 1;
+  static constexpr int kBytes = kLanes * sizeof(T);
   using Type = T;
   using V = typename ComputeType<T>::type;
   using Values = V[kWindows][kLanes];
@@ -42,7 +57,7 @@ struct LrnSteps {
 
   __device__ void LoadInputs(const T* const* inputs, int64_t offset,
                              Lanes lanes) {
-    x = Load<kLanes>(inputs[0] + offset, lanes);
+    x = Load<kLanes>(inputs[kX] + offset, lanes);
   }
 
   __device__ void FirstValues(Values& values) const {
@@ -74,9 +89,11 @@ struct LrnGradSteps {
   static constexpr Op kOp = Op::kLrnGrad;
   static constexpr int kLanes = kLanesOf;
   static constexpr int kInputs = 3;
+  static constexpr int kX = 1;
   static constexpr int kOutputs = 1;
   static constexpr int kRounds = 2;
   static constexpr int kWindows = 1;
+  static constexpr int kBytes = kLanes * sizeof(T);
   using Type = T;
   using V = typename ComputeType<T>::type;
   using Values = V[kWindows][kLanes];
@@ -89,7 +106,7 @@ struct LrnGradSteps {
   __device__ void LoadInputs(const T* const* inputs, int64_t offset,
                              Lanes lanes) {
     dy = Load<kLanes>(inputs[0] + offset, lanes);
-    x = Load<kLanes>(inputs[1] + offset, lanes);
+    x = Load<kLanes>(inputs[kX] + offset, lanes);
     y_is_given = inputs[2] != nullptr;
     if (y_is_given) y = Load<kLanes>(inputs[2] + offset, lanes);
   }
@@ -144,9 +161,11 @@ struct LrnGradGradSteps {
   static constexpr Op kOp = Op::kLrnGradGrad;
   static constexpr int kLanes = kLanesOf;
   static constexpr int kInputs = 4;
+  static constexpr int kX = 2;
   static constexpr int kOutputs = 3;
   static constexpr int kRounds = 2;
   static constexpr int kWindows = 2;
+  static constexpr int kBytes = kLanes * sizeof(T);
   using Type = T;
   using V = typename ComputeType<T>::type;
   using Values = V[kWindows][kLanes];
@@ -160,7 +179,7 @@ struct LrnGradGradSteps {
                              Lanes lanes) {
     u = Load<kLanes>(inputs[0] + offset, lanes);
     dy = Load<kLanes>(inputs[1] + offset, lanes);
-    x = Load<kLanes>(inputs[2] + offset, lanes);
+    x = Load<kLanes>(inputs[kX] + offset, lanes);
     y = Load<kLanes>(inputs[3] + offset, lanes);
   }
 

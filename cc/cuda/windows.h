@@ -15,14 +15,16 @@
 //
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
-//   kWholePacks                        in a row version: rows must consist of
-//                                      whole packs
 //   kLargestRadius                     that it is for
 //   Put(place, values)
 //   Prepare()                          called by all threads, after the last
 //                                      Put
 //   Sum(place, values)                 turns the values that were put there
 //                                      into their window sums
+//   kHasSumOf                          whether it has SumOf, which needs no
+//                                      memory, Put or Prepare
+//
+// The values of channels that the last pack of a row lacks must be 0.
 #ifndef TFLRN_CC_CUDA_WINDOWS_H_
 #define TFLRN_CC_CUDA_WINDOWS_H_
 
@@ -44,7 +46,7 @@ template <class Index>
 struct Place {
   Index row;
   Index channel;  // Of the first lane.
-  Index pack;     // In the row, or, where packs cross rows, in the tile.
+  Index pack;     // In the row.
   Index offset;   // From the tile's first element.
   Lanes lanes;
 };
@@ -53,32 +55,33 @@ struct Place {
 constexpr int kMaxTapRadius = 8;
 
 // For a radius up to kMaxRadius: adds the neighbours in registers, in an order
-// that depends on the number of channels but not on the alignment.
+// that does not depend on kLanes, unless that is 1.
 //
-// kMaxRadius    if 2, the radius is 2, as in AlexNet and GoogLeNet, not less.
-// kAcrossRows   packs may cross the ends of rows.
-template <class V, int kLanes, int kMaxRadius, bool kAcrossRows, class Index>
+// kMaxRadius   if 2, the radius is 2, as in AlexNet and GoogLeNet, not less.
+template <class V, int kLanes, int kMaxRadius, class Index>
 class TapWindow {
  public:
-  static constexpr bool kWholePacks = !kAcrossRows;
   static constexpr int kLargestRadius = kMaxRadius;
+  static constexpr bool kHasSumOf = kLanes > 1;
+  // The values that one access moves. In memory, the first groups of all packs
+  // precede their second groups. So neighbouring threads access neighbouring 16
+  // bytes, and no two of 8 threads meet in a bank.
+  static constexpr int kGroup = kLanes == 1 ? 1 : kPackBytes / sizeof(V);
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
-    if (!kAcrossRows) return rows * channels;
-    const int64_t packs = DivideUp(rows * channels, kLanes);
-    return (packs + 2 * kPad) * kLanes;
+    return rows * DivideUp(channels, kLanes) * kLanes;
   }
 
   TapWindow() = default;
   __device__ TapWindow(V* memory, Index rows, Index channels, Index radius)
       : memory_(memory),
         channels_(channels),
-        row_packs_(channels / kLanes),
-        group_stride_(static_cast<Index>(Elements(rows, channels, radius)) /
-                      kGroups),
+        row_packs_(DivideUp(channels, kLanes)),
+        group_stride_(rows * row_packs_ * kGroup),
         radius_(radius) {}
 
   __device__ void Put(const Place<Index>& place, const V (&values)[kLanes]) {
+    const Index pack = PackOf(place);
     TFLRN_UNROLL
     for (int g = 0; g < kGroups; ++g) {
       Group group;
@@ -86,7 +89,7 @@ class TapWindow {
       for (int k = 0; k < kGroup; ++k) {
         group.lanes[k] = values[g * kGroup + k];
       }
-      Store(At(PackOf(place), g), group);
+      Store(At(pack, g), group);
     }
   }
 
@@ -102,130 +105,81 @@ class TapWindow {
         values[0] += before + after;
       }
     } else {
-      V span[kSpan];
-      TFLRN_UNROLL
-      for (int i = 0; i < kSpan; i += kGroup) {
-        const bool own = i >= kOwn && i < kOwn + kLanes;
-        const bool far =
-            i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
-        if (own || far) continue;
-        // Values past the ends of a row count as 0. Where packs cross rows,
-        // that is left to the additions.
-        const Index distance = i / kLanes - kPad;
-        const bool in_row = distance < 0 ? place.pack >= -distance
-                                         : place.pack + distance < row_packs_;
-        Group group = {};
-        if (kAcrossRows || in_row) {
-          group = Load<kGroup>(At(pack + distance, i % kLanes / kGroup));
-        }
-        TFLRN_UNROLL
-        for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
-      }
-      TFLRN_UNROLL
-      for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
-      if (kAcrossRows && channels_ % 2 != 0) {
-        AddOneByOne(span, place.channel, values);
-      } else {
-        AddInPairs<kMaxRadius>(span, place.channel, values);
-      }
+      SumOf(place, values, [&](int distance) {
+        const int i = kOwn + distance;
+        return Load<kGroup>(At(pack + i / kLanes - kPad, i % kLanes / kGroup));
+      });
     }
+  }
+
+  // The same, where group_at(distance) returns the kGroup values from
+  // `distance` channels after the first lane on, which begin in the row.
+  template <class GroupAt>
+  __device__ void SumOf(const Place<Index>& place, V (&values)[kLanes],
+                        const GroupAt& group_at) const {
+    V span[kSpan];
+    TFLRN_UNROLL
+    for (int i = 0; i < kSpan; i += kGroup) {
+      const bool own = i >= kOwn && i < kOwn + kLanes;
+      const bool far =
+          i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
+      if (own || far) continue;
+      // Values past the ends of a row count as 0.
+      const Index packs = i / kLanes - kPad;
+      const bool in_row =
+          packs < 0 ? place.pack >= -packs : place.pack + packs < row_packs_;
+      Group group = {};
+      if (in_row) group = group_at(i - kOwn);
+      TFLRN_UNROLL
+      for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
+    }
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
+    AddInPairs<kMaxRadius>(span, values);
   }
 
  private:
-  // The values that one access moves. In memory, the first groups of all packs
-  // precede their second groups. So neighbouring threads access neighbouring 16
-  // bytes, and no two of 8 threads meet in a bank.
-  static constexpr int kGroup = kLanes == 1 ? 1 : kPackBytes / sizeof(V);
   static constexpr int kGroups = kLanes / kGroup;
   using Group = Pack<V, kGroup>;
-  // How many packs away a neighbour may be. Where packs cross rows, the memory
-  // has as many extra packs before the first and after the last.
-  static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
 
-  // A thread's own values, and kPad packs before and after them.
+  // A thread's own values, and, before and after them, the packs with their
+  // neighbours.
+  static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
 
-  // For an even number of channels. The windows of a pair's two channels are
-  // the pairs that they share, plus one value at one end and, if the radius is
-  // even, one pair at the other. kRadius is at least the radius.
+  // The windows of a pair's two channels are the pairs that they share, plus
+  // one value at one end and, if the radius is even, one pair at the other.
+  // Separate code for each radius spends no instruction on neighbours outside
+  // the window. kRadius is at least the radius.
   template <int kRadius>
-  __device__ void AddInPairs(const V (&span)[kSpan], Index first_channel,
+  __device__ void AddInPairs(const V (&span)[kSpan],
                              V (&values)[kLanes]) const {
-    // Separate code for each radius spends no instruction on neighbours outside
-    // the window. Where packs cross rows, that would be too much code.
-    if constexpr (kRadius > 0 && kMaxRadius != 2 && !kAcrossRows) {
-      if (radius_ < kRadius) {
-        return AddInPairs<kRadius - 1>(span, first_channel, values);
+    if constexpr (kRadius > 0) {
+      if (kMaxRadius != 2 && radius_ < kRadius) {
+        return AddInPairs<kRadius - 1>(span, values);
       }
-    }
-    const Index radius = kAcrossRows ? radius_ : kRadius;
-    if (radius == 0) return;
-    constexpr int kPairs = kLanes / 2;
-    const auto pair = [&](int i) { return span[i] + span[i + 1]; };
-    V sums[kPairs];
-    Index channel[kPairs];
-    TFLRN_UNROLL
-    for (int p = 0; p < kPairs; ++p) {
-      sums[p] = pair(kOwn + 2 * p);
-      channel[p] = p == 0 ? first_channel : Following(channel[p - 1], 2);
-    }
-    TFLRN_UNROLL
-    for (int k = 2; k <= kRadius + 1; k += 2) {
+      const auto pair = [&](int i) { return span[i] + span[i + 1]; };
       TFLRN_UNROLL
-      for (int p = 0; p < kPairs; ++p) {
-        const int at = kOwn + 2 * p;
-        // Not products with 0: those of infinity would be NaN.
-        const auto before = [&](V value) {
-          return kAcrossRows && channel[p] < k ? V{} : value;
-        };
-        const auto after = [&](V value) {
-          return kAcrossRows && channel[p] + k >= channels_ ? V{} : value;
-        };
-        const V odd_before = before(span[at - k + 1]);
-        const V even_after = after(span[at + k]);
-        if (k < radius) {
-          sums[p] += before(pair(at - k)) + after(pair(at + k));
-        } else if (radius % 2 == 1) {
-          values[2 * p] = sums[p] + odd_before;
-          values[2 * p + 1] = sums[p] + even_after;
+      for (int i = 0; i < kLanes; i += 2) {
+        const int at = kOwn + i;
+        V sum = pair(at);
+        TFLRN_UNROLL
+        for (int k = 2; k < kRadius; k += 2) sum += pair(at - k) + pair(at + k);
+        if constexpr (kRadius % 2 == 1) {
+          values[i] = sum + span[at - kRadius];
+          values[i + 1] = sum + span[at + kRadius + 1];
         } else {
-          values[2 * p] = sums[p] + (before(pair(at - k)) + even_after);
-          values[2 * p + 1] = sums[p] + (after(pair(at + k)) + odd_before);
+          values[i] = sum + (pair(at - kRadius) + span[at + kRadius]);
+          values[i + 1] = sum + (pair(at + kRadius) + span[at - kRadius + 1]);
         }
       }
-      if (k >= radius) break;
     }
   }
 
-  __device__ void AddOneByOne(const V (&span)[kSpan], Index first_channel,
-                              V (&values)[kLanes]) const {
-    Index channel[kLanes];
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      channel[i] = i == 0 ? first_channel : Following(channel[i - 1], 1);
-    }
-    TFLRN_UNROLL
-    for (int k = 1; k <= kMaxRadius; ++k) {
-      if (k > radius_) break;
-      TFLRN_UNROLL
-      for (int i = 0; i < kLanes; ++i) {
-        V before = span[kOwn + i - k], after = span[kOwn + i + k];
-        if (channel[i] < k) before = V{};
-        if (channel[i] + k >= channels_) after = V{};
-        values[i] += before + after;
-      }
-    }
-  }
-
-  // The channel `step` further on, or 0 at the end of a row, whose length is a
-  // multiple of `step`.
-  __device__ Index Following(Index channel, int step) const {
-    return channel + step == channels_ ? 0 : channel + step;
-  }
-
+  // In the tile.
   __device__ Index PackOf(const Place<Index>& place) const {
-    return (kAcrossRows ? kPad : place.row * row_packs_) + place.pack;
+    return place.row * row_packs_ + place.pack;
   }
 
   __device__ V* At(Index pack, int group) const {
@@ -234,15 +188,14 @@ class TapWindow {
 
   V* memory_;
   Index channels_;
-  Index row_packs_;     // If rows are whole packs.
+  Index row_packs_;
   Index group_stride_;  // In elements.
   Index radius_;
 };
 
 // For a radius above kMaxTapRadius, and blocks whose threads have one pack of a
-// row each: threadIdx.x is the pack, threadIdx.y the row. The last pack of a
-// row may be incomplete; the values of its missing channels must be 0. With the
-// window [first, last] of a channel,
+// row each: threadIdx.x is the pack, threadIdx.y the row. With the window
+// [first, last] of a channel,
 //
 //   sum = suffix[first] + packs between + prefix[last]
 //
@@ -253,8 +206,8 @@ class TapWindow {
 template <class V, int kLanes, class Index>
 class WideRowWindow {
  public:
-  static constexpr bool kWholePacks = false;
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
+  static constexpr bool kHasSumOf = false;
 
   static constexpr int64_t Elements(int64_t rows, int64_t channels, int64_t) {
     return rows * DivideUp(channels, kLanes) * kArrays;
@@ -393,9 +346,9 @@ class WideRowWindow {
   V whole_ = V{};     // The packs that are in all windows of its channels.
 };
 
-// The same for threads that have any number of channels, one at a time.
-// Channels are divided into chunks of 8. With the window [first, last] of a
-// channel,
+// The same for blocks that have one row, whose threads have any number of its
+// channels, one at a time. Channels are divided into chunks of 8. With the
+// window [first, last] of a channel,
 //
 //   sum = suffix[first] + chunks between + prefix[last]
 //
@@ -407,27 +360,24 @@ template <class V, class Index>
 class WideLoopWindow {
  public:
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
+  static constexpr bool kHasSumOf = false;
 
-  static constexpr int64_t Elements(int64_t rows, int64_t channels,
-                                    int64_t radius) {
+  static constexpr int64_t Elements(int64_t, int64_t channels, int64_t radius) {
     const int64_t chunks = Chunks(channels);
-    const int64_t levels = 3 * (chunks + BeforeFirst(radius));
-    return rows * (2 * Skewed(chunks * kChunk) + levels);
+    return 2 * Skewed(chunks * kChunk) + 3 * (chunks + BeforeFirst(radius));
   }
 
   WideLoopWindow() = default;
-  __device__ WideLoopWindow(V* memory, Index rows, Index channels, Index radius)
+  __device__ WideLoopWindow(V* memory, Index, Index channels, Index radius)
       : memory_(memory),
-        rows_(rows),
         channels_(channels),
         radius_(radius),
         chunks_(Chunks(channels)),
         before_first_(BeforeFirst(radius)),
-        level_(chunks_ + before_first_),
-        stride_(static_cast<Index>(Elements(1, channels, radius))) {}
+        level_(chunks_ + before_first_) {}
 
   __device__ void Put(const Place<Index>& place, const V (&value)[1]) {
-    Prefix(place.row)[Skewed(place.channel)] = value[0];
+    Prefix()[Skewed(place.channel)] = value[0];
   }
 
   __device__ void Prepare() {
@@ -440,15 +390,16 @@ class WideLoopWindow {
       // Level `from` holds the sums of `width` chunks from each chunk on, and
       // the result those of `done` chunks.
       const bool take = (WholeChunks() & width) != 0;
-      ForEachInLevel([&](Index row, Index i) {
-        const V* const sums = Level(row, from);
+      const V* const sums = Level(from);
+      V* const doubled = Level(1 - from);
+      V* const result = Result();
+      for (Index i = threadIdx.x; i < level_; i += blockDim.x) {
         if (take) {
           const V more = InLevel(sums, i + done);
-          V* const result = Result(row);
           result[i] = done == 0 ? more : result[i] + more;
         }
-        Level(row, 1 - from)[i] = sums[i] + InLevel(sums, i + width);
-      });
+        doubled[i] = sums[i] + InLevel(sums, i + width);
+      }
       if (take) done += width;
       from = 1 - from;
       __syncthreads();
@@ -456,14 +407,14 @@ class WideLoopWindow {
   }
 
   __device__ void Sum(const Place<Index>& place, V (&value)[1]) const {
-    const V* const prefix = Prefix(place.row);
-    const V* const suffix = Suffix(place.row);
+    const V* const prefix = Prefix();
+    const V* const suffix = Suffix();
     const Index first = place.channel - radius_;
     const Index last = place.channel + radius_;
     // Shifts, since they round down even below zero.
     const Index after_first = (first >> kChunkBits) + 1;
     const Index of_last = last >> kChunkBits;
-    V sum = Result(place.row)[after_first + before_first_];
+    V sum = Result()[after_first + before_first_];
     if (first >= 0) sum += suffix[Skewed(first)];
     const Index extra = after_first + WholeChunks();
     if (extra < of_last && extra < chunks_) {
@@ -498,37 +449,27 @@ class WideLoopWindow {
   // Whole chunks in every window, except at the row's ends.
   __device__ Index WholeChunks() const { return 2 * radius_ / kChunk - 1; }
 
-  __device__ V* Prefix(Index row) const { return memory_ + row * stride_; }
-  __device__ V* Suffix(Index row) const {
-    return Prefix(row) + Skewed(chunks_ * kChunk);
+  __device__ V* Prefix() const { return memory_; }
+  __device__ V* Suffix() const { return memory_ + Skewed(chunks_ * kChunk); }
+  __device__ V* Level(int which) const {
+    return memory_ + 2 * Skewed(chunks_ * kChunk) + which * level_;
   }
-  __device__ V* Level(Index row, int which) const {
-    return Suffix(row) + Skewed(chunks_ * kChunk) + which * level_;
-  }
-  __device__ V* Result(Index row) const { return Level(row, 2); }
+  __device__ V* Result() const { return Level(2); }
 
   __device__ V InLevel(const V* level, Index i) const {
     return i < level_ ? level[i] : V{};
   }
 
-  template <class Function>
-  __device__ void ForEachInLevel(const Function& function) const {
-    for (Index row = threadIdx.y; row < rows_; row += blockDim.y) {
-      for (Index i = threadIdx.x; i < level_; i += blockDim.x) {
-        function(row, i);
-      }
-    }
-  }
-
   // Turns the values of each chunk into prefixes and suffixes, and stores their
   // sum in the first level.
   __device__ void AddWithinChunks() const {
-    ForEachInLevel([&](Index row, Index i) {
+    V* const totals = Level(0);
+    for (Index i = threadIdx.x; i < level_; i += blockDim.x) {
       V total = V{};
       if (i >= before_first_) {
         const Index begin = (i - before_first_) * kChunk;
-        V* const prefix = Prefix(row) + Skewed(begin);
-        V* const suffix = Suffix(row) + Skewed(begin);
+        V* const prefix = Prefix() + Skewed(begin);
+        V* const suffix = Suffix() + Skewed(begin);
         V values[kChunk];
         TFLRN_UNROLL
         for (int k = 0; k < kChunk; ++k) {
@@ -546,18 +487,16 @@ class WideLoopWindow {
           suffix[k] = from_end;
         }
       }
-      Level(row, 0)[i] = total;
-    });
+      totals[i] = total;
+    }
   }
 
   V* memory_;
-  Index rows_;
   Index channels_;
   Index radius_;
   Index chunks_;
   Index before_first_;
   Index level_;
-  Index stride_;
 };
 
 }  // namespace tflrn::cuda

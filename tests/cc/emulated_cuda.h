@@ -212,7 +212,7 @@ struct Launches {
 inline Launches launches;
 // Of a block, at most. The emulation sees no launch bounds: programs set
 // theirs.
-inline unsigned max_threads = 1024;
+constexpr unsigned kMaxThreads = 1024;
 // For tests of launch errors.
 inline bool refuse_launches = false;
 
@@ -311,7 +311,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config,
                         config->stream};
   const unsigned threads = config->blockDim.x * config->blockDim.y;
   if (config->gridDim.x == 0 || threads == 0 ||
-      threads > emulated::max_threads || config->dynamicSmemBytes > 48 * 1024 ||
+      threads > emulated::kMaxThreads || config->dynamicSmemBytes > 48 * 1024 ||
       emulated::refuse_launches) {
     return cudaErrorInvalidConfiguration;
   }
