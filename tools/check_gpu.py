@@ -51,14 +51,14 @@ from build_tools import compile_library  # noqa: E402
 
 # A borrowed machine may be available for ten minutes, including the build.
 SECONDS = 540
-# For a step that is not the last: several times what it took on an H100 or H200, which
+# For a step that is not the last: several times what it took on an H200, which
 # the comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
-    "check": 120,  # 10 s: 31 processes.
-    "time": 120,  # 30 s: 192 cases, and cuDNN's.
-    "jax": 90,  # 12 s: 37 programs to compile.
+    "check": 120,  # 12 s: 31 processes.
+    "time": 120,  # 23 s: 192 cases, and cuDNN's.
+    "jax": 90,  # 19 s: 37 programs to compile.
     "profile": 90,  # 25 s: eight processes.
-    "sanitize": 90,  # 12 s: 16 processes.
+    "sanitize": 90,  # 10 s: 16 processes.
 }
 # For killed processes to end; one that waits for the GPU may never do so.
 SECONDS_TO_END = 5

@@ -9,7 +9,7 @@ each of which ends when the GPU is done; the columns of a row take turns. "Memor
 `tf.add_n` of three tensors for the gradient, `tf.add(dy, x)` for the gradient without
 y, and `tf.add(x, x)` for the forward pass: they move the same bytes. Before they are
 timed, results are compared with the formula in wider arithmetic: a wrong one is an
-error.
+error. A line per row of the table, on the standard error, shows the progress.
 
 Exit status: 0; 3 if TensorFlow sees no GPU.
 """
@@ -105,7 +105,9 @@ def main() -> int:
     with tf.device("GPU:0"):
         for layer in NETWORKS:
             of_batch = dataclasses.replace(layer, shape=(batch, *layer.shape[1:]))
-            rows += [time_row(op, of_batch) for op in OPS]
+            for op in OPS:
+                rows.append(time_row(op, of_batch))
+                print(*rows[-1].values(), sep=", ", file=sys.stderr)
     title = f"{gpu}, TensorFlow {tf.__version__}, batch {batch}"
     cells = [list(row.values()) for row in rows]
     print(f"{title}\n\n{Table(title, list(rows[0]), cells, left=2).markdown()}")

@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from suite import ROOT
 from suite.cases import (
@@ -36,9 +35,9 @@ def tables(results: Results) -> list[Table]:
     """The tables for which something was measured."""
     made = [
         _goals(results),
-        _layers(results, "LRNGrad"),
-        _layers(results, "LRN"),
-        _no_y(results),
+        _layers(results, "layers", "LRNGrad"),
+        _layers(results, "no y", "LRNGradFromInput"),
+        _layers(results, "layers", "LRN"),
         _threads(results),
         _pooled(results),
         _types(results),
@@ -116,17 +115,25 @@ OTHERS = {
 }
 
 
-def _layers(results: Results, op: str) -> Table:
-    add = "add_n([dy, x, y])" if op == "LRNGrad" else "add(x, x)"
+ADDITIONS = {
+    "LRNGrad": "add_n([dy, x, y])",
+    "LRNGradFromInput": "add(dy, x)",
+    "LRN": "add(x, x)",
+}
+
+
+def _layers(results: Results, section: str, op: str) -> Table:
+    measured = {r.case.contender for r in results.where(section, op=op)}
+    others = {name: title for name, title in OTHERS.items() if name in measured}
     rows = []
     for layer in LAYERS:
         same = {"op": op, "group": layer.name}
-        ours = results.find("layers", contender="ours", **same)
+        ours = results.find(section, contender="ours", **same)
         if ours is None:
             continue
-        others = [
-            results.find("layers", contender=contender, **same)
-            for contender in ("add", "loop", *OTHERS)
+        contenders = [
+            results.find(section, contender=contender, **same)
+            for contender in ("add", "loop", *others)
         ]
         rows.append(
             (
@@ -134,61 +141,41 @@ def _layers(results: Results, op: str) -> Table:
                 "x".join(map(str, ours.case.shape)),
                 f"**{ms(ours)}**",
                 spread(ours),
-                *map(ms, others),
-                _times(results, "stock", "ours", **same),
-                _times(results, "ours", "add", **same),
+                *map(ms, contenders),
+                factor(results.times(section, "stock", "ours", **same)),
+                factor(results.times(section, "ours", "add", **same)),
                 percent(results.bandwidth(ours)),
             )
         )
-    columns = ("layer", "shape", "ours", "quartiles", f"`{add}`", "C++ loop")
+    note = (
+        "Medians in milliseconds. The C++ loop reads and writes arrays of the same "
+        "size and does nothing else: its bandwidth counts as 100 %."
+    )
+    if op == "LRNGradFromInput":
+        note += (
+            " This is `tlg.lrn_grad(dy, x)`, `tlg.lrn`'s registered gradient. It "
+            "computes LRN's output y instead of reading it; the stock op reads it."
+        )
+    columns = ("layer", "shape", "ours", "quartiles", f"`{ADDITIONS[op]}`", "C++ loop")
     ratios = ("stock / ours", "ours / add", "bandwidth")
     return Table(
         f"{PASSES[op].capitalize()}, float32, all threads",
-        (*columns, *OTHERS.values(), *ratios),
+        (*columns, *others.values(), *ratios),
         rows,
-        "Medians in milliseconds. The C++ loop reads and writes arrays of the same "
-        "size and does nothing else: its bandwidth counts as 100 %."
-        + _page_faults(results, op, LAYERS),
+        note + _page_faults(results, section, op, LAYERS),
         left=2,
     )
 
 
-def _no_y(results: Results) -> Table:
-    rows = []
-    for layer in LAYERS:
-        same = {"group": layer.name}
-        found = [
-            results.find("no y", contender=c, **same)
-            for c in ("ours", "add", "loop", "stock")
-        ]
-        if found[0] is None:
-            continue
-        ratios = [
-            results.times("no y", over, under, **same)
-            for over, under in (("stock", "ours"), ("ours", "add"), ("ours", "loop"))
-        ]
-        cells = [f"**{ms(found[0])}**", *map(ms, found[1:]), *map(factor, ratios)]
-        rows.append((layer.name, "x".join(map(str, layer.shape)), *cells))
-    return Table(
-        "Backward, without y",
-        (
-            *("layer", "shape", "ours", "`add(dy, x)`", "C++ loop", "stock op"),
-            *("stock / ours", "ours / add", "ours / loop"),
-        ),
-        rows,
-        "`tlg.lrn_grad(dy, x)`, which is `tlg.lrn`'s registered gradient. It computes "
-        "LRN's output y instead of reading it; the stock op reads it. Milliseconds.",
-        left=2,
-    )
-
-
-def _page_faults(results: Results, op: str, layers: Sequence[Layer]) -> str:
+def _page_faults(
+    results: Results, section: str, op: str, layers: Sequence[Layer]
+) -> str:
     """A sentence on the layers where only the stock op has page faults, if any."""
     many = 1000
     found = []
     for layer in layers:
         stock, ours = (
-            results.find("layers", op=op, group=layer.name, contender=contender)
+            results.find(section, op=op, group=layer.name, contender=contender)
             for contender in ("stock", "ours")
         )
         faults = [r.times.page_faults if r and r.times else 0 for r in (stock, ours)]
@@ -200,10 +187,6 @@ def _page_faults(results: Results, op: str, layers: Sequence[Layer]) -> str:
         " Unlike ours, the stock op's times include page faults on fresh memory in "
         f"each call at {' and '.join(found)}."
     )
-
-
-def _times(results: Results, over: str, under: str, **same: Any) -> str:
-    return factor(results.times("layers", over, under, **same))
 
 
 def _threads(results: Results) -> Table:
@@ -547,7 +530,7 @@ def readme_block(results: Results) -> str:
         '"No y" is the gradient that `tlg.lrn` registers, which computes LRN\'s output '
         'where the stock op reads it. "Memory" is an op that moves the same bytes: '
         "`tf.add_n([dy, x, y])`, `tf.add(dy, x)` without y, or `tf.add(x, x)` for "
-        "forward." + _page_faults(results, "LRN", NETWORKS),
+        "forward." + _page_faults(results, "layers", "LRN", NETWORKS),
         picture("docs/benchmarks/layers", PLOTS["layers"][1]),
         main,
         f"The stock op skips zeros in the incoming gradient. Where max pooling follows "

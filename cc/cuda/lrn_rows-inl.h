@@ -54,7 +54,7 @@ struct LaunchPolicy {
   // Blocks with a workspace, at most: about two per multiprocessor of the
   // largest GPUs.
   static constexpr int64_t kWorkspaceBlocks = 256;
-  static constexpr int64_t kMaxBlocks = int64_t{1} << 30;
+  static constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
   static constexpr int kWarp = 32;
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
@@ -123,7 +123,7 @@ struct KernelArgs {
   int64_t rows_per_tile = 0;
   LrnCoefficients<typename ComputeType<T>::type> coefficients = {};
   bool plain_power = false;  // HasPlainNormPower
-  bool in_place = false;     // An output overwrites an input.
+  bool in_place = false;     // LRN's output overwrites its input.
   bool even = false;         // IsEven
 };
 
@@ -296,7 +296,7 @@ int64_t TileRows(const ArgsOf<Steps>& args, int64_t packs) {
 template <class Steps, class Window, class Walk>
 int LaunchKernel(const ArgsOf<Steps>& args, int64_t blocks, dim3 threads,
                  Stream stream) {
-  // A tile has a kilobyte or more of each tensor: no GPU has room for as many.
+  // They would have 512 GiB or more of each tensor: no GPU has room for those.
   if (blocks > LaunchPolicy::kMaxBlocks) return cudaErrorInvalidConfiguration;
   const int64_t shared_bytes =
       args.workspace != nullptr
@@ -416,9 +416,7 @@ int Launch(const LrnParams& params,
   args.radius = EffectiveRadius(params.depth_radius, args.channels);
   args.coefficients = MakeCoefficients<typename Even::V>(params);
   args.plain_power = HasPlainNormPower(params);
-  for (const T* input : args.inputs) {
-    for (const T* output : args.outputs) args.in_place |= input == output;
-  }
+  args.in_place = args.inputs[0] == args.outputs[0];
 
   const bool wide = args.radius > kMaxTapRadius;
   if (!Versions<StepsOf, T>::RowsApply(args)) {

@@ -1,7 +1,7 @@
 // norm^-beta, and division by a norm.
 //
-// In the time that an H100 takes to copy one element's bytes of LRN, it can
-// execute 87 instructions for float, 44 for half (docs/gpu.md). The power of
+// In the time that an H200 takes to copy one element's bytes of LRN, it can
+// execute 62 instructions for float, 31 for half (docs/gpu.md). The power of
 // cc/core takes 37, a division about 10. Where the power is plain, the
 // hardware's approximations replace both, except for double:
 //
