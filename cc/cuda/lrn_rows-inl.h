@@ -94,6 +94,8 @@ struct LaunchPolicy {
     return kFits ? kMaxThreads / MaxThreads<Steps, Walk>() : 1;
   }
 
+  static_assert(kTileThreads <= kMaxRowBytes / kPackBytes,
+                "a tile of packs fits into a block");
   static_assert(kTileThreads % kWarp == 0, "whole warps");
   static_assert(kMaxRowBytes / (kUnevenLanes * 2) <= kMaxThreads,
                 "rows of a 16-bit type");
