@@ -11,6 +11,7 @@
 //                  stores the results
 //
 // kLanes   the number of channels.
+// kBytes   of these channels in a tensor.
 // kX       which input is x.
 // kPlain   HasPlainNormPower holds.
 #ifndef TFLRN_CC_CUDA_STEPS_H_
