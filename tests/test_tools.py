@@ -377,6 +377,29 @@ def test_a_tool_tells_how_it_is_used(name: str, tmp_path: Path) -> None:
         assert (run.returncode, name in run.stdout) == (status, True), run.stdout
 
 
+@pytest.mark.parametrize(
+    ("installed", "why"),
+    [
+        (["numpy"], "has no TensorFlow"),
+        (["tensorflow", "tensorflow_lrn_grad"], "Uninstall it"),
+    ],
+)
+def test_check_install_says_which_python_it_needs(
+    installed: list[str], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (ROOT / "tools/check_install.py").is_file():
+        pytest.skip("tools/check_install.py is not here")
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import check_install
+
+    packages = {name: [name] for name in installed}
+    monkeypatch.setattr(
+        check_install.importlib.metadata, "packages_distributions", lambda: packages
+    )
+    with pytest.raises(SystemExit, match=why):
+        check_install._tensorflow_path()
+
+
 def test_check_install_copies_what_git_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Checks every way to install, in fresh virtual environments; takes minutes.
 
-Run it with a Python that has TensorFlow. The environments see that TensorFlow
-through a .pth file, so that it is not downloaded again, and nothing is installed
-outside of them. The installations use a copy of the files that git tracks.
+Run it with a Python that has TensorFlow, but not this package. The environments see
+all that this Python has through a .pth file, so that TensorFlow is not downloaded
+again, and nothing is installed outside of them. The installations use a copy of the
+files that git tracks.
 """
 
 from __future__ import annotations
@@ -85,11 +86,16 @@ class Environment:
 
 def _tensorflow_path() -> list[str]:
     """The folders that this Python imports TensorFlow from."""
-    for name, distributions in importlib.metadata.packages_distributions().items():
-        if name == "tensorflow":
-            first = importlib.metadata.distribution(distributions[0])
-            return [str(first.locate_file("")).rstrip("/")]
-    raise SystemExit(f"{sys.executable} has no TensorFlow")
+    packages = importlib.metadata.packages_distributions()
+    if "tensorflow_lrn_grad" in packages:
+        raise SystemExit(
+            f"{sys.executable} has tensorflow_lrn_grad: nothing would be installed. "
+            "Uninstall it there, or use another Python."
+        )
+    if "tensorflow" not in packages:
+        raise SystemExit(f"{sys.executable} has no TensorFlow")
+    first = importlib.metadata.distribution(packages["tensorflow"][0])
+    return [str(first.locate_file("")).rstrip("/")]
 
 
 def check(sentence: str, run: Callable[[], str], words: str) -> None:
