@@ -223,9 +223,12 @@ __global__ void __launch_bounds__(
       if constexpr (kFromNeighbours) {
         const auto squares_at = [&](int distance) {
           const int left = channels - place.channel - distance;
-          return Squares(Load<Window::kGroup>(
-              args.inputs[Steps::kX] + offset + place.offset + distance,
-              {place.lanes.whole, left}));
+          Pack<V, Window::kGroup> squares;
+          Square(Load<Window::kGroup>(
+                     args.inputs[Steps::kX] + offset + place.offset + distance,
+                     {place.lanes.whole, left}),
+                 squares.lanes);
+          return squares;
         };
         windows[0][0].SumOf(place, values[0], squares_at);
       } else {

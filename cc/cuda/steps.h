@@ -27,16 +27,13 @@
 
 namespace tflrn::cuda {
 
-template <class T, int kLanes>
-TFLRN_DEVICE Pack<typename ComputeType<T>::type, kLanes> Squares(
-    const Pack<T, kLanes>& x) {
-  Pack<typename ComputeType<T>::type, kLanes> squares;
+template <class T, class V, int kLanes>
+TFLRN_DEVICE void Square(const Pack<T, kLanes>& x, V (&squares)[kLanes]) {
   TFLRN_UNROLL
   for (int i = 0; i < kLanes; ++i) {
-    const auto x_i = Lane(x, i);
-    squares.lanes[i] = x_i * x_i;
+    const V x_i = Lane(x, i);
+    squares[i] = x_i * x_i;
   }
-  return squares;
 }
 
 template <class T, int kLanesOf>
@@ -61,13 +58,7 @@ struct LrnSteps {
     x = Load<kLanes>(inputs[kX] + offset, lanes);
   }
 
-  __device__ void FirstValues(Values& values) const {
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Lane(x, i);
-      values[0][i] = x_i * x_i;
-    }
-  }
+  __device__ void FirstValues(Values& values) const { Square(x, values[0]); }
 
   template <bool kPlain>
   __device__ void WithNorms(const Coefficients& c, Values& values) {
@@ -112,13 +103,7 @@ struct LrnGradSteps {
     if (y_is_given) y = Load<kLanes>(inputs[2] + offset, lanes);
   }
 
-  __device__ void FirstValues(Values& values) const {
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Lane(x, i);
-      values[0][i] = x_i * x_i;
-    }
-  }
+  __device__ void FirstValues(Values& values) const { Square(x, values[0]); }
 
   template <bool kPlain>
   __device__ void WithNorms(const Coefficients& c, Values& values) {
