@@ -53,6 +53,9 @@ TEST(CudaVersionsTest, AreTheBestThatApply) {
       {1000, 33, 2, 0, 72, 9, 14},
       {1000, 96, 8, 1, 250, 24, 4},
       {100, 2047, 2, 0, 100, 512, 1},
+      {100, 501, 2, 0, 100, 126, 1},
+      {3, 501, 2, 0, 3, 126, 1},
+      {1, 33, 2, 0, 1, 9, 1},
       // Value by value: rows too long for registers, with one block each.
       {7, 5000, 2, 0, 7, 512, 1},
       {7, 5000, 9, 0, 7, 512, 1},

@@ -347,9 +347,9 @@ void ExpectSameBits(const Call& call, const Tensors<T>& a, const Tensors<T>& b,
   }
 }
 
-// A few rows, and enough short rows for two tiles.
+// A few rows, and enough short rows for several tiles.
 inline int64_t FewRows(int64_t channels) { return 900 / channels + 2; }
-inline int64_t TwoTiles(int64_t channels) { return 2100 / channels + 2; }
+inline int64_t ManyRows(int64_t channels) { return 4500 / channels + 2; }
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 
@@ -418,7 +418,7 @@ void CheckBits(Report* report) {
       for (const Op op : kOps) {
         const LrnParams p = {radius, 1, 0.5f, seed % 3 == 0 ? 1.0f : 0.75f};
         Call call = {op, p,
-                     radius == 2 ? TwoTiles(channels) : FewRows(channels),
+                     radius == 2 ? ManyRows(channels) : FewRows(channels),
                      channels};
         const Tensors<T> inputs = RandomInputs<T>(call, ++seed);
         const Tensors<T> outputs = RunCall(call, inputs, report);
@@ -445,8 +445,8 @@ void CheckBits(Report* report) {
       }
     }
   }
-  // The longest rows of the versions that add pairs, and the next.
-  for (const int64_t channels : {1024, 1032, 3064, 3072, 3080}) {
+  // The longest rows of the versions that add pairs, the next, and others.
+  for (const int64_t channels : {383, 1024, 1032, 3056, 3064, 3072, 3080}) {
     const Call call = {Op::kLrnGradGrad, {5, 1, 0.5f, 0.75f}, 5, channels};
     const Tensors<T> inputs = RandomInputs<T>(call, 98);
     Call other = call;
