@@ -191,18 +191,12 @@ TFLRN_INLINE FullShortVec
 UpperHalfOfLane(std::integer_sequence<int, kPlace...>) {
   return FullShortVec{((2 * kPlace + 1) % sizeof...(kPlace))...};
 }
-// All even places, then all odd ones; and the places of two vectors,
-// interleaved.
+// All even places, then all odd ones.
 template <int... kPlace>
 TFLRN_INLINE FullShortVec
 EvenPlacesThenOdd(std::integer_sequence<int, kPlace...>) {
   constexpr int kCount = sizeof...(kPlace);
   return FullShortVec{(2 * kPlace % kCount + 2 * kPlace / kCount)...};
-}
-template <int... kPlace>
-TFLRN_INLINE FullShortVec PlacesInTurns(std::integer_sequence<int, kPlace...>) {
-  constexpr int kCount = sizeof...(kPlace);
-  return FullShortVec{(kPlace / 2 + kPlace % 2 * kCount)...};
 }
 using HalfPlaces = std::make_integer_sequence<int, 2 * kLanes<float>>;
 #endif  // TFLRN_VECTOR_BYTES != 64
@@ -369,7 +363,7 @@ template <class T, int kParts>
 using GroupFor = Group<Vec<typename ComputeType<T>::type>, kParts>;
 using FloatPairs = GroupFor<float, 2>;
 
-// Two vectors, of the even and the odd elements. For float and double:
+// Two vectors, of the even and the odd elements.
 
 template <class T>
 TFLRN_INLINE GroupFor<T, 2> WidenPairs(const T* p) {
@@ -381,13 +375,15 @@ TFLRN_INLINE GroupFor<T, 2> WidenPairs(const T* p) {
 
 template <class T>
 TFLRN_INLINE void NarrowPairs(const GroupFor<T, 2>& values, T* p) {
-  using V = Vec<T>;
-  constexpr int kStep = kLanes<T>;
+  using Scalar = typename ComputeType<T>::type;
+  using V = Vec<Scalar>;
+  constexpr int kStep = kLanes<Scalar>;
   Narrow(InTurns<0>(values[0], values[1], LanesOf<V>()), p);
   Narrow(InTurns<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
 }
 
-// Two elements of a 16-bit type lie in 32 bits, the even one in the lower half.
+// Two elements of a 16-bit type lie in 32 bits, the even one in the lower half:
+// fewer instructions, but for storing half from AVX-512's vectors.
 
 TFLRN_INLINE FloatPairs WidenPairs(const BFloat16* p) {
   FloatBits bits;
@@ -414,20 +410,6 @@ TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
   const __m256i odd = _mm512_maskz_extracti64x4_epi64(0xF, sorted, 1);
   return {{BitCast<FloatVec>(_mm512_maskz_cvtph_ps(0xFFFF, even)),
            BitCast<FloatVec>(_mm512_maskz_cvtph_ps(0xFFFF, odd))}};
-}
-
-// The result is in the lower half of the vector.
-TFLRN_INLINE __m512i HalfBits(FloatVec value) {
-  return _mm512_castsi256_si512(_mm512_maskz_cvtps_ph(
-      0xFFFF, BitCast<__m512>(value), _MM_FROUND_TO_NEAREST_INT));
-}
-
-TFLRN_INLINE void NarrowPairs(const FloatPairs& values, Half* p) {
-  const FullShortVec from = PlacesInTurns(HalfPlaces());
-  const __m512i bits = _mm512_maskz_permutex2var_epi16(
-      0xFFFFFFFF, HalfBits(values[0]), BitCast<__m512i>(from),
-      HalfBits(values[1]));
-  memcpy(p, &bits, sizeof(bits));
 }
 #elif TFLRN_VECTOR_BYTES == 32
 TFLRN_INLINE FloatPairs WidenPairs(const Half* p) {
