@@ -63,7 +63,7 @@ class Layer:
 
 
 # The contenders that are this project's.
-OURS = ("ours", "over dy", "beside dy")
+OURS = ("ours", "ours XLA", "ours function", "over dy", "beside dy")
 
 NETWORKS = (
     Layer("AlexNet 1", (32, 55, 55, 96), ALEXNET),
@@ -214,6 +214,15 @@ def in_place() -> Iterator[Group]:
         yield Group("in place", layer.name, cases)
 
 
+def xla() -> Iterator[Group]:
+    """A function with our op, compiled by XLA or not, and one with TensorFlow's op."""
+    for layer in NETWORKS:
+        for op in FIRST_ORDER:
+            contenders = ("ours XLA", "ours function", "stock XLA")
+            cases = tuple(of_layer(c, op, layer) for c in contenders)
+            yield Group("XLA", layer.name, cases)
+
+
 SECTIONS = {
     "layers": layers,
     "no y": no_y,
@@ -226,6 +235,7 @@ SECTIONS = {
     "sizes": sizes,
     "small": small,
     "in place": in_place,
+    "XLA": xla,
 }
 
 

@@ -3,6 +3,8 @@
 ours            tlg.lrn, tlg.lrn_grad, the same without y, the op LRNGradGrad
 stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad, which always gets y
 stock XLA       the same in a tf.function(jit_compile=True)
+ours XLA        ours in such a function
+ours function   ours in a tf.function that XLA does not compile
 PyTorch         torch.nn.functional.local_response_norm, channels last, and its gradient
 oneDNN          Debian's libdnnl, channels last; forward in training mode, which also
                 writes the workspace that its gradient reads
@@ -103,6 +105,23 @@ def ours(case: Case, operands: Operands) -> Call:
     inputs, attributes = operands.inputs(), case.params.attributes()
     op = OUR_OPS[case.op]
     return lambda: op(*inputs, **attributes)
+
+
+def ours_xla(case: Case, operands: Operands) -> Call:
+    return _ours_in_a_function(case, operands, jit_compile=True)
+
+
+def ours_function(case: Case, operands: Operands) -> Call:
+    return _ours_in_a_function(case, operands, jit_compile=False)
+
+
+def _ours_in_a_function(case: Case, operands: Operands, jit_compile: bool) -> Call:
+    op, attributes = OUR_OPS[case.op], case.params.attributes()
+    function = tf.function(
+        lambda *inputs: op(*inputs, **attributes), jit_compile=jit_compile
+    )
+    inputs = operands.inputs()
+    return lambda: function(*inputs)
 
 
 def stock(case: Case, operands: Operands) -> Call:
@@ -293,6 +312,8 @@ CONTENDERS: dict[str, Callable[[Case, Operands], Call]] = {
     "ours": ours,
     "stock": stock,
     "stock XLA": stock_xla,
+    "ours XLA": ours_xla,
+    "ours function": ours_function,
     "PyTorch": pytorch,
     "oneDNN": onednn,
     "add": add,

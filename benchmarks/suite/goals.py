@@ -1,7 +1,7 @@
 """The project's performance goals, and whether results meet them.
 
-The goals are numbered as in the project's issues 3 (the kernels) and 5 (the second
-gradient).
+The goals are numbered as in the project's issues 3 (the kernels), 5 (the second
+gradient) and 6 (XLA).
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def goals(results: Results) -> list[Goal]:
         _scaling(results),
         _in_place(results),
         _second(results),
+        *_xla(results),
     ]
 
 
@@ -180,3 +181,22 @@ def _second(results: Results) -> Goal:
         where = f"{ours.group}, {ours.case.dtype}"
         ratios[where] = results.times("second", "ours", "loop", **same)
     return Goal("5.1", "second gradient / C++ loop", 1.3, _measured(ratios))
+
+
+def _xla(results: Results) -> Iterator[Goal]:
+    def times(over: str, under: str, op: str, layers: Sequence[Layer]) -> dict:
+        return {
+            f"{layer.name}, {PASSES[op]}": results.times(
+                "XLA", over, under, group=layer.name, op=op
+            )
+            for layer in layers
+        }
+
+    inside = {}
+    for op in FIRST_ORDER:
+        inside |= times("ours XLA", "ours function", op, NETWORKS)
+    # As fast, but for the few percent by which two such functions differ anyway.
+    yield Goal("6.1", "compiled by XLA / not compiled", 1.1, _measured(inside))
+    alexnet = times("stock XLA", "ours XLA", "LRNGrad", NETWORKS[:2])
+    text = "stock backward / ours, both compiled by XLA"
+    yield Goal("6.1", text, 5, _measured(alexnet), at_least=True)

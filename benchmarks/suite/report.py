@@ -48,6 +48,7 @@ def tables(results: Results) -> list[Table]:
         _sizes(results),
         _small(results),
         _in_place(results),
+        _xla(results),
         models(results),
     ]
     return [table for table in made if table.rows]
@@ -413,6 +414,29 @@ def _in_place(results: Results) -> Table:
     )
 
 
+def _xla(results: Results) -> Table:
+    contenders = ("ours XLA", "ours function", "stock XLA")
+    rows = []
+    for ours in results.where("XLA", contender="ours XLA"):
+        same = {"group": ours.group, "op": ours.case.op}
+        found = [results.find("XLA", contender=c, **same) for c in contenders]
+        ratios = (
+            results.times("XLA", "ours XLA", "ours function", **same),
+            results.times("XLA", "stock XLA", "ours XLA", **same),
+        )
+        rows.append(
+            (ours.group, PASSES[ours.case.op], *map(ms, found), *map(factor, ratios))
+        )
+    return Table(
+        "Compiled by XLA",
+        ("layer", "pass", "ours, XLA", "ours", "stock, XLA", "XLA / not", "stock/ours"),
+        rows,
+        "Functions with one op, compiled by XLA (`jit_compile=True`) or not. "
+        "Milliseconds.",
+        left=2,
+    )
+
+
 def models(results: Results) -> Table:
     """The results of benchmarks/models.py."""
     rows = [
@@ -541,7 +565,7 @@ def readme_block(results: Results) -> str:
         models(results).before,
         models(results).markdown(),
         "[All tables](docs/benchmarks.md): types, instruction sets, windows, threads, "
-        "small calls, the second gradient, and which of "
+        "small calls, the second gradient, XLA, and which of "
         f"{len(goals(results))} goals are met. "
         "`python benchmarks/run.py` measures on your machine.",
         END,
