@@ -95,7 +95,8 @@ namespace {
 constexpr int kForWriting = 1;
 
 // ---- The ops, for one group. i is its first element, `left` the number of
-// elements from there to the end; for a whole group, its size will do.
+// elements from there to the end; for a whole group, its size will do. x_i is x
+// in the group.
 //
 // First computes the values whose window sums are needed; the first of them are
 // x^2. In an op of one round, Finish takes the norms' powers. In an op of two,
@@ -510,8 +511,8 @@ void Blocks(const LrnParams& params, const Op& op, int64_t rows,
     // Each pass over the block prefetches a part of the next one, which keeps
     // memory busy all the time: LRNGrad at radius 64 takes 1.5 times as long as
     // a loop that only moves the bytes, and 1.8 times if the second pass
-    // prefetches everything. LRN takes 0.8 of the time that it takes without,
-    // on a Xeon; an EPYC fetches as fast on its own.
+    // prefetches everything. LRN takes 0.8 of the time that it takes without on
+    // a Xeon; an EPYC was faster without.
     constexpr int64_t kOuterPart = Op::kRounds == 1 ? 2 : 4, kInnerPart = 2;
     int64_t ahead = count + kBlockAhead;
     const auto fetch = [&](int64_t i, int64_t part) TFLRN_LAMBDA {
