@@ -7,9 +7,10 @@ Needs the package installed with GPU kernels, and a TensorFlow that sees a GPU. 
 are medians, in milliseconds, of the time per call of several series of eager calls,
 each of which ends when the GPU is done; the columns of a row take turns. "Memory" is
 `tf.add_n` of three tensors for the gradient, `tf.add(dy, x)` for the gradient without
-y, and `tf.add(x, x)` for the forward pass: they move the same bytes. Before they are
-timed, results are compared with the formula in wider arithmetic: a wrong one is an
-error. A line per row of the table, on the standard error, shows the progress.
+y, and `tf.add(x, x)` for the forward pass: they move the same bytes. "XLA": in a
+function that XLA compiles. Before they are timed, results are compared with the formula
+in wider arithmetic: a wrong one is an error. A line per row of the table, on the
+standard error, shows the progress.
 
 Exit status: 0; 3 if TensorFlow sees no GPU.
 """
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow as tf
 from suite.cases import NETWORKS, Layer, of_layer
-from suite.contenders import OUR_OPS, Call, Operands, add, normal, ours, stock
+from suite.contenders import (
+    Call,
+    Operands,
+    add,
+    add_xla,
+    normal,
+    ours,
+    ours_xla,
+    stock,
+)
 from suite.goals import PASSES
 from suite.measure import verify
 from suite.table import Table
@@ -43,17 +52,15 @@ def contenders(op: str, layer: Layer) -> dict[str, Call]:
     """Their calls, by the name of the column. Each has been made and verified."""
     case = of_layer("ours", op, layer)
     operands = Operands(case)
-    compiled = tf.function(
-        functools.partial(OUR_OPS[op], **case.params.attributes()), jit_compile=True
-    )
     calls = {
         "ours": ours(case, operands),
-        "ours, XLA": lambda: compiled(*operands.inputs()),
+        "ours, XLA": ours_xla(case, operands),
         "stock": stock(case, operands),
     }
     for name, call in calls.items():
         verify(case, operands, call(), name != "stock")
     calls["memory"] = add(case, operands)
+    calls["memory, XLA"] = add_xla(case, operands)
     for dtype in ("half", "bfloat16"):
         narrow = dataclasses.replace(case, dtype=dtype)
         operands_of_type = Operands(narrow)

@@ -10,6 +10,7 @@ oneDNN          Debian's libdnnl, channels last; forward in training mode, which
                 writes the workspace that its gradient reads
 add             TensorFlow's ops that move the same bytes: tf.add(x, x),
                 tf.add_n([dy, x, y]), tf.add(dy, x)
+add XLA         the same in a tf.function(jit_compile=True)
 loop            a C++ loop that moves the same bytes
 
 and, in a tf.function that computes dy itself ("in place"):
@@ -148,12 +149,21 @@ def _stock(case: Case) -> Callable[..., tf.Tensor]:
 
 
 def add(case: Case, operands: Operands) -> Call:
-    inputs = operands.inputs()
+    function, inputs = _add(case), operands.inputs()
+    return lambda: _nothing(function(*inputs))
+
+
+def add_xla(case: Case, operands: Operands) -> Call:
+    function, inputs = tf.function(_add(case), jit_compile=True), operands.inputs()
+    return lambda: _nothing(function(*inputs))
+
+
+def _add(case: Case) -> Callable[..., tf.Tensor]:
     if case.op == "LRN":
-        return lambda: _nothing(tf.add(*inputs, *inputs))
+        return lambda x: tf.add(x, x)
     if case.op == "LRNGradFromInput":
-        return lambda: _nothing(tf.add(*inputs))
-    return lambda: _nothing(tf.add_n(inputs))
+        return tf.add
+    return lambda *inputs: tf.add_n(inputs)
 
 
 def _nothing(_: object) -> None:
@@ -317,6 +327,7 @@ CONTENDERS: dict[str, Callable[[Case, Operands], Call]] = {
     "PyTorch": pytorch,
     "oneDNN": onednn,
     "add": add,
+    "add XLA": add_xla,
     "loop": loop,
     "dy alone": dy_alone,
     "over dy": over_dy,
