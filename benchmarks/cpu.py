@@ -16,7 +16,8 @@ stands still while others use the core. The figures in comments come from:
     cc/cpu/lrn_rows-inl.h  --benchmark_filter=/float/avx512/memory: times_memory;
                            also with --set kJoined=false, and with
                            --set 'kStreamAheadBytes=4 << 10', or, without any
-                           prefetching, with CXXFLAGS='-D__builtin_prefetch(...)='
+                           prefetching, with CXXFLAGS='-D__builtin_prefetch(...)=';
+                           /half/avx512/cached: cycles, also with --set kKeepsX=false
 
 --set compiles copies of cc/cpu and cc/core with another value for a constant.
 """
