@@ -110,7 +110,7 @@ void Run(benchmark::State& state, const Target* target, const Shape& shape) {
     targets[k] = reinterpret_cast<char*>(tensors.out[k]);
   }
   const ScratchMemory scratch =
-      AllocateScratch(ScratchBytes(shape.params, shape.channels));
+      AllocateScratch(ScratchBytes<T>(shape.params, shape.channels));
   const int64_t elements = shape.rows * shape.channels;
   const auto lines = static_cast<int64_t>(elements * sizeof(T) / sizeof(Line));
 

@@ -32,8 +32,6 @@
 #ifndef TFLRN_CC_CORE_FORMULAS_H_
 #define TFLRN_CC_CORE_FORMULAS_H_
 
-#include <limits>
-
 #include "cc/core/lrn_params.h"
 #include "cc/core/macros.h"
 #include "cc/core/power.h"
@@ -51,26 +49,16 @@ struct LrnCoefficients {
   PowerParams<Scalar> power;
 };
 
-// `value`, with a NaN replaced by one whose low bits are 0, like the
-// processor's own: rounding to bfloat16 keeps that a NaN (RoundToBFloat16 in
-// float16.h).
-TFLRN_INLINE float WithPlainNan(float value) {
-  return value == value ? value : std::numeric_limits<float>::quiet_NaN();
-}
-
 template <class Scalar>
 TFLRN_INLINE LrnCoefficients<Scalar> MakeCoefficients(const LrnParams& params) {
-  const float bias = WithPlainNan(params.bias);
-  const float alpha = WithPlainNan(params.alpha);
-  const float beta = WithPlainNan(params.beta);
   LrnCoefficients<Scalar> c;
-  c.bias = bias;
-  c.alpha = alpha;
-  c.beta = beta;
-  c.two_alpha = static_cast<Scalar>(2.0 * double{alpha});
+  c.bias = params.bias;
+  c.alpha = params.alpha;
+  c.beta = params.beta;
+  c.two_alpha = static_cast<Scalar>(2.0 * double{params.alpha});
   c.minus_two_alpha_beta =
-      static_cast<Scalar>(-2.0 * double{alpha} * double{beta});
-  c.power = MakePowerParams<Scalar>(beta);
+      static_cast<Scalar>(-2.0 * double{params.alpha} * double{params.beta});
+  c.power = MakePowerParams<Scalar>(params.beta);
   return c;
 }
 

@@ -131,7 +131,7 @@ struct PowerParams {
   bool zero;               // beta == 0: the power is 1, even of NaN.
   bool integer;            // An integer: negative N have a power.
   bool odd;                // An odd integer: the power keeps the sign of N.
-  bool quarter;            // beta == 3/4, where HasRootPower holds.
+  bool three_quarters;     // beta == 3/4, where HasRootPower holds.
 };
 
 template <class Scalar>
@@ -156,7 +156,7 @@ TFLRN_INLINE PowerParams<Scalar> MakePowerParams(float beta) {
   p.integer = beta == truncf(beta);
   p.odd =
       p.integer && fabsf(beta) < 0x1p24f && static_cast<int32_t>(beta) % 2 != 0;
-  p.quarter = beta == 0.75f;
+  p.three_quarters = beta == 0.75f;
   return p;
 }
 
@@ -340,7 +340,7 @@ TFLRN_INLINE NormAndPower<V, InverseNorm<V>> WithRootPower(
   const V e = MultiplyAdd(-norm, square, one);  // square = (1 - e) / norm
   const V inverse = MultiplyAdd(square, GeometricSeries<kBits>(e), square);
   V power;
-  if (p.quarter) {
+  if (p.three_quarters) {
     const V fourth = ReciprocalRootEstimate(root);
     const V f = MultiplyAdd(-root, fourth * fourth, one);
     // norm^-3/4 (1 - e)^3/4 (1 - f)^1/2

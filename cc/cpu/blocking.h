@@ -63,6 +63,12 @@ inline bool HasPairWindow(int64_t effective_radius, int64_t channels,
          channels % 2 == 0 && channels <= kMaxTapChannels;
 }
 
+inline bool SumsInRegisters(int64_t effective_radius, int64_t channels,
+                            int64_t lanes) {
+  return HasTapWindow(effective_radius, channels, lanes) ||
+         HasPairWindow(effective_radius, channels, lanes);
+}
+
 // Vectors that WideWindow adds at a time.
 constexpr int kWideUnroll = 4;
 

@@ -16,8 +16,9 @@
 //          not matter.
 // Error    float and double: at most (number of summands + 8) eps times the sum
 //          of the magnitudes of the terms, where eps is the spacing at 1, for
-//          |beta| <= 2 and norms whose summands do not cancel. A norm's
-//          relative error counts |beta| times.
+//          |beta| <= 2, norms whose summands do not cancel, and where
+//          2 alpha beta and every dy_j y_j / norm_j are normal numbers of the
+//          type, or 0. A norm's relative error counts |beta| times.
 // Denormals are never flushed to zero, whatever the calling thread's
 //          floating-point mode: each call runs in IEEE 754's default mode.
 #ifndef TFLRN_CC_CPU_LRN_ROWS_H_
@@ -33,7 +34,8 @@ namespace tflrn::cpu {
 
 constexpr size_t kScratchAlignment = 64;
 
-// Enough for any of the functions below. O(channels).
+// Enough for any of the functions below. O(channels), or 0.
+template <class T>
 size_t ScratchBytes(const LrnParams& params, int64_t channels);
 
 // y_j = x_j * norm_j^-beta
@@ -57,14 +59,11 @@ void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
                      const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
                      int64_t rows, int64_t channels, void* scratch);
 
-// A rough estimate of the cycles per row that the functions above take, from
-// which the caller decides whether more threads pay off.
+// A rough estimate of the cycles per row, from which the caller decides whether
+// more threads pay off: where memory is not the limit, for a function that then
+// takes tenths / 10 cycles per float with vectors of 64 bytes.
 template <class T>
-int64_t LrnCyclesPerRow(const LrnParams& params, int64_t channels);
-template <class T>
-int64_t LrnGradCyclesPerRow(const LrnParams& params, int64_t channels);
-template <class T>
-int64_t LrnGradGradCyclesPerRow(const LrnParams& params, int64_t channels);
+int64_t CyclesPerRow(const LrnParams& params, int64_t channels, int64_t tenths);
 
 }  // namespace tflrn::cpu
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "cc/core/lrn_params.h"
 #include "cc/core/ops.h"
@@ -44,33 +45,27 @@ void Compute(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
 template <class Op, class T>
 bool Compute(const LrnParams& params, const RowTensors<Op, T>& tensors) {
   const ScratchMemory scratch =
-      AllocateScratch(ScratchBytes(params, tensors.channels));
+      AllocateScratch(ScratchBytes<T>(params, tensors.channels));
   if (scratch == nullptr) return false;
   Compute(params, tensors, scratch.get());
   return true;
 }
 
-template <class T>
-int64_t CyclesPerRow(const LrnParams& params, const RowTensors<Lrn, T>& t) {
-  return LrnCyclesPerRow<T>(params, t.channels);
+// The message for a false result of Compute or ComputeShared.
+template <class Op, class T>
+std::string NoScratchMessage(const std::string& name, const LrnParams& params,
+                             const RowTensors<Op, T>& tensors) {
+  return name + " could not allocate " +
+         std::to_string(ScratchBytes<T>(params, tensors.channels)) +
+         " bytes of scratch memory per thread, for rows of " +
+         std::to_string(tensors.channels) + " channels";
 }
 
-template <class T>
-int64_t CyclesPerRow(const LrnParams& params, const RowTensors<LrnGrad, T>& t) {
-  return LrnGradCyclesPerRow<T>(params, t.channels);
-}
-
-template <class T>
-int64_t CyclesPerRow(const LrnParams& params,
-                     const RowTensors<LrnGradFromInput, T>& t) {
-  return LrnGradCyclesPerRow<T>(params, t.channels);
-}
-
-template <class T>
-int64_t CyclesPerRow(const LrnParams& params,
-                     const RowTensors<LrnGradGrad, T>& t) {
-  return LrnGradGradCyclesPerRow<T>(params, t.channels);
-}
+// What CyclesPerRow needs of an op.
+constexpr int64_t CycleTenths(Lrn) { return 7; }
+constexpr int64_t CycleTenths(LrnGrad) { return 11; }
+constexpr int64_t CycleTenths(LrnGradFromInput) { return 11; }
+constexpr int64_t CycleTenths(LrnGradGrad) { return 18; }
 
 // Shares the rows over a thread pool (share_rows.h); false if a thread could
 // not allocate its scratch memory.
@@ -78,7 +73,9 @@ template <class ThreadPool, class Op, class T>
 bool ComputeShared(ThreadPool& pool, const LrnParams& params,
                    const RowTensors<Op, T>& tensors) {
   std::atomic<bool> out_of_memory{false};
-  ShareRows(pool, tensors.rows, CyclesPerRow(params, tensors),
+  const int64_t cycles_per_row =
+      CyclesPerRow<T>(params, tensors.channels, CycleTenths(Op()));
+  ShareRows(pool, tensors.rows, cycles_per_row,
             [&](int64_t begin, int64_t end) {
               if (!Compute(params, tensors.Range(begin, end))) {
                 out_of_memory = true;

@@ -6,9 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
-#include <string>
 
-#include "cc/core/lrn_params.h"
 #include "cc/cpu/lrn_rows.h"
 
 namespace tflrn::cpu {
@@ -25,15 +23,6 @@ using ScratchMemory = std::unique_ptr<void, FreeScratch>;
 inline ScratchMemory AllocateScratch(size_t bytes) {
   return ScratchMemory(
       ::operator new(bytes, std::align_val_t{kScratchAlignment}, std::nothrow));
-}
-
-// The message for a null result of AllocateScratch.
-inline std::string NoScratchMessage(const std::string& op,
-                                    const LrnParams& params, int64_t channels) {
-  return op + " could not allocate " +
-         std::to_string(ScratchBytes(params, channels)) +
-         " bytes of scratch memory per thread, for rows of " +
-         std::to_string(channels) + " channels";
 }
 
 }  // namespace tflrn::cpu

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cc/core/lrn_params.h"
@@ -31,10 +32,9 @@ struct RowKernels {
 struct Target {
   const char* name;
   int64_t vector_bytes;
-  RowKernels<Half> half_kernels;
-  RowKernels<BFloat16> bfloat16_kernels;
-  RowKernels<float> float_kernels;
-  RowKernels<double> double_kernels;
+  std::tuple<RowKernels<Half>, RowKernels<BFloat16>, RowKernels<float>,
+             RowKernels<double>>
+      kernels;
 };
 
 // The compiled targets that this processor can run, best first. The last is the

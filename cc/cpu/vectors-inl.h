@@ -214,7 +214,8 @@ TFLRN_INLINE FloatVec Widen(const BFloat16* p) {
 #endif
 }
 
-// The lower half of a NaN is 0: it comes from 16 bits, or from the processor.
+// The lower half of a NaN is 0: it comes from 16 bits, or from the processor,
+// since parameters are finite.
 TFLRN_INLINE void Narrow(FloatVec value, BFloat16* p) {
   const FloatBits rounded = RoundToBFloat16(value);
 #if TFLRN_VECTOR_BYTES == 64
@@ -328,13 +329,13 @@ TFLRN_INLINE V Shifted(V first, V second) {
 
 // Every second lane from kFirst, 0 or 1, on.
 template <int kFirst, class V, int... kLane>
-TFLRN_INLINE V EverySecond(V first, V second, LaneSequence<kLane...>) {
+TFLRN_INLINE V Deinterleave(V first, V second, LaneSequence<kLane...>) {
   return Shuffled<(kFirst + 2 * kLane)...>(first, second);
 }
 
 // The lanes of both, interleaved, from kFirst of each on.
 template <int kFirst, class V, int... kLane>
-TFLRN_INLINE V InTurns(V first, V second, LaneSequence<kLane...>) {
+TFLRN_INLINE V Interleave(V first, V second, LaneSequence<kLane...>) {
   constexpr int kCount = sizeof...(kLane);
   return Shuffled<(kFirst + kLane / 2 + kLane % 2 * kCount)...>(first, second);
 }
@@ -369,8 +370,8 @@ template <class T>
 TFLRN_INLINE GroupFor<T, 2> WidenPairs(const T* p) {
   using V = Vec<T>;
   const V first = Widen(p), second = Widen(p + kLanes<T>);
-  return {{EverySecond<0>(first, second, LanesOf<V>()),
-           EverySecond<1>(first, second, LanesOf<V>())}};
+  return {{Deinterleave<0>(first, second, LanesOf<V>()),
+           Deinterleave<1>(first, second, LanesOf<V>())}};
 }
 
 template <class T>
@@ -378,8 +379,8 @@ TFLRN_INLINE void NarrowPairs(const GroupFor<T, 2>& values, T* p) {
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
   constexpr int kStep = kLanes<Scalar>;
-  Narrow(InTurns<0>(values[0], values[1], LanesOf<V>()), p);
-  Narrow(InTurns<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
+  Narrow(Interleave<0>(values[0], values[1], LanesOf<V>()), p);
+  Narrow(Interleave<kStep / 2>(values[0], values[1], LanesOf<V>()), p + kStep);
 }
 
 // Two elements of a 16-bit type lie in 32 bits, the even one in the lower half:

@@ -51,8 +51,7 @@ struct LaunchPolicy {
   static constexpr int kLoopThreads = 512;
   // The shared memory that a block gets on every GPU without opting in.
   static constexpr int64_t kSharedBytes = 48 * 1024;
-  // Blocks with a workspace, at most: about two per multiprocessor of the
-  // largest GPUs.
+  // Blocks with a workspace, at most: about two per multiprocessor of an H200.
   static constexpr int64_t kWorkspaceBlocks = 256;
   static constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
   static constexpr int kWarp = 32;

@@ -18,7 +18,7 @@
 //            done; they allocate nothing and wait for nothing.
 // Returns    a cudaError_t, 0 for success; ErrorMessage has its text. Later
 //            failures are reported by the stream.
-// Error      as in cc/cpu/lrn_rows.h, (number of summands + 8) eps of the sum
+// Error      as cc/cpu/lrn_rows.h says, (number of summands + 8) eps of the sum
 //            of the magnitudes of the terms; for the 16-bit types, whose power
 //            is approximate, 2^-15 of that sum more, and one rounding.
 #ifndef TFLRN_CC_CUDA_LRN_ROWS_H_

@@ -12,27 +12,14 @@ namespace tflrn::cuda {
 
 constexpr size_t kWorkspaceAlignment = 16;
 
-template <class T>
-size_t WorkspaceBytes(const LrnParams& params, const RowTensors<Lrn, T>& t) {
-  return WorkspaceBytes<T>(Op::kLrn, params, t.rows, t.channels);
-}
+constexpr Op OpOf(Lrn) { return Op::kLrn; }
+constexpr Op OpOf(LrnGrad) { return Op::kLrnGrad; }
+constexpr Op OpOf(LrnGradFromInput) { return Op::kLrnGradFromInput; }
+constexpr Op OpOf(LrnGradGrad) { return Op::kLrnGradGrad; }
 
-template <class T>
-size_t WorkspaceBytes(const LrnParams& params,
-                      const RowTensors<LrnGrad, T>& t) {
-  return WorkspaceBytes<T>(Op::kLrnGrad, params, t.rows, t.channels);
-}
-
-template <class T>
-size_t WorkspaceBytes(const LrnParams& params,
-                      const RowTensors<LrnGradFromInput, T>& t) {
-  return WorkspaceBytes<T>(Op::kLrnGradFromInput, params, t.rows, t.channels);
-}
-
-template <class T>
-size_t WorkspaceBytes(const LrnParams& params,
-                      const RowTensors<LrnGradGrad, T>& t) {
-  return WorkspaceBytes<T>(Op::kLrnGradGrad, params, t.rows, t.channels);
+template <class OpType, class T>
+size_t WorkspaceBytes(const LrnParams& params, const RowTensors<OpType, T>& t) {
+  return WorkspaceBytes<T>(OpOf(OpType()), params, t.rows, t.channels);
 }
 
 template <class T>

@@ -150,8 +150,8 @@ class TapWindow {
 
   // The windows of a pair's two channels are the pairs that they share, plus
   // one value at one end and, if the radius is even, one pair at the other.
-  // Separate code for each radius spends no instruction on neighbours outside
-  // the window. kRadius is at least the radius.
+  // Separate code for each radius adds nothing outside the window, but SumOf
+  // has fetched all groups within kMaxRadius. kRadius is at least the radius.
   template <int kRadius>
   __device__ void AddInPairs(const V (&span)[kSpan],
                              V (&values)[kLanes]) const {

@@ -6,7 +6,6 @@
 
 #include "absl/status/status.h"
 #include "cc/cpu/ops.h"
-#include "cc/cpu/scratch.h"
 #include "cc/tf/rows_op.h"
 #include "cc/tf/stock.h"
 #include "tensorflow/core/framework/device_base.h"
@@ -50,7 +49,7 @@ class CpuOp final : public RowsOp<Op, T> {
     Workers workers(*context->device());
     OP_REQUIRES(context, cpu::ComputeShared(workers, this->params(), tensors),
                 absl::ResourceExhaustedError(cpu::NoScratchMessage(
-                    this->type_string(), this->params(), tensors.channels)));
+                    this->type_string(), this->params(), tensors)));
   }
 };
 

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstddef>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "cc/core/lrn_params.h"
@@ -35,12 +34,12 @@ struct StorageType<Eigen::bfloat16> {
 };
 
 // Inputs whose buffer an output may take over if nothing else needs it.
-inline std::vector<int> ForwardableInputs(Lrn, int) { return {0}; }
-inline std::vector<int> ForwardableInputs(LrnGrad, int) { return {0, 1, 2}; }
-inline std::vector<int> ForwardableInputs(LrnGradFromInput, int) {
+inline std::array<int, 1> ForwardableInputs(Lrn, int) { return {0}; }
+inline std::array<int, 3> ForwardableInputs(LrnGrad, int) { return {0, 1, 2}; }
+inline std::array<int, 2> ForwardableInputs(LrnGradFromInput, int) {
   return {0, 1};
 }
-inline std::vector<int> ForwardableInputs(LrnGradGrad, int output) {
+inline std::array<int, 1> ForwardableInputs(LrnGradGrad, int output) {
   // Each output belongs to the input at the next index: input 0 is grad_output.
   return {output + 1};
 }

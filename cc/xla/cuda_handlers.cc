@@ -22,7 +22,7 @@ ffi::Error OnCuda(cuda::Stream stream, ffi::ScratchAllocator memory,
                   ffi::RemainingArgs args, ffi::RemainingRets rets,
                   ffi::Dictionary attributes) {
   const auto compute = [&](const LrnParams& params, const auto& tensors) {
-    const std::string name = HandlerName(Op());
+    constexpr const char* kName = HandlerName(Op());
     const size_t bytes = cuda::WorkspaceBytes(params, tensors);
     std::optional<void*> workspace = nullptr;
     if (bytes > 0) {
@@ -30,12 +30,14 @@ ffi::Error OnCuda(cuda::Stream stream, ffi::ScratchAllocator memory,
     }
     if (!workspace.has_value()) {
       return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                        name + " could not allocate " + std::to_string(bytes) +
+                        std::string(kName) + " could not allocate " +
+                            std::to_string(bytes) +
                             " bytes of workspace on the GPU");
     }
     const int error = cuda::Launch(params, tensors, *workspace, stream);
     if (error == 0) return ffi::Error::Success();
-    return ffi::Error::Internal(name + ": " + cuda::ErrorMessage(error));
+    return ffi::Error::Internal(std::string(kName) + ": " +
+                                cuda::ErrorMessage(error));
   };
   return Handle<Op>(args, rets, attributes, compute);
 }

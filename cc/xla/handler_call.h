@@ -19,7 +19,7 @@
 #include "xla/ffi/api/ffi.h"
 
 // The handlers as C functions, to be registered by TensorFlow
-// (register_handlers.cc) or by a program that loads them from a library.
+// (register_handlers.cc), or with JAX, by a program built from these sources.
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_host);

@@ -2,7 +2,6 @@
 // The arithmetic is in cc/cpu.
 #include "cc/core/lrn_params.h"
 #include "cc/cpu/ops.h"
-#include "cc/cpu/scratch.h"
 #include "cc/xla/handler_call.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -18,7 +17,7 @@ ffi::Error OnHost(ffi::ThreadPool pool, ffi::RemainingArgs args,
     }
     return ffi::Error(
         ffi::ErrorCode::kResourceExhausted,
-        cpu::NoScratchMessage(HandlerName(Op()), params, tensors.channels));
+        cpu::NoScratchMessage(HandlerName(Op()), params, tensors));
   };
   return Handle<Op>(args, rets, attributes, compute);
 }

@@ -87,9 +87,11 @@ xla::XlaOp FirstChannels(xla::XlaOp input, const xla::Shape& shape,
 CustomCallOp::CustomCallOp(OpKernelConstruction* context, const char* handler,
                            absl::Span<const char* const> input_names)
     : XlaOpKernel(context), handler_(handler), input_names_(input_names) {
+  absl::Status status;
   VisitParams(&params_, [&](const char* name, auto* value) {
-    OP_REQUIRES_OK(context, context->GetAttr(name, value));
+    status.Update(context->GetAttr(name, value));
   });
+  OP_REQUIRES_OK(context, status);
   const std::string error = ValidateParams(params_);
   OP_REQUIRES(context, error.empty(), absl::InvalidArgumentError(error));
 }
@@ -110,16 +112,19 @@ void CustomCallOp::Compile(XlaOpKernelContext* context) {
   xla::XlaOp sizes[kRank];  // Of the dimensions that depend on values.
   bool is_dynamic[kRank] = {};
   for (int i = 0; i < context->num_inputs(); ++i) {
-    xla::XlaOp input = context->Input(i);
+    inputs.push_back(context->Input(i));
     for (int d = 0; d < kRank; ++d) {
       if ((*input_shapes)[i].is_dynamic_dimension(d)) {
         sizes[d] = xla::GetDimensionSize(context->Input(i), d);
         is_dynamic[d] = true;
-        input = xla::RemoveDynamicDimension(input, d);
-        if (d == kRank - 1) input = FirstChannels(input, shape, sizes[d]);
+        inputs.back() = xla::RemoveDynamicDimension(inputs.back(), d);
       }
     }
-    inputs.push_back(input);
+  }
+  if (is_dynamic[kRank - 1]) {
+    for (xla::XlaOp& input : inputs) {
+      input = FirstChannels(input, shape, sizes[kRank - 1]);
+    }
   }
   const int outputs = context->num_outputs();
   const xla::Shape result_shape =

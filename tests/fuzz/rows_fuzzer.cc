@@ -414,7 +414,7 @@ class Checker {
   using Scalar = typename ComputeType<T>::type;
 
   explicit Checker(const Case& c)
-      : c_(c), scratch_(Scratch(cpu::ScratchBytes(c.params, c.channels))) {
+      : c_(c), scratch_(Scratch(cpu::ScratchBytes<T>(c.params, c.channels))) {
     inputs_.reserve(Op::kInputs);
     for (size_t i = 0; i < Op::kInputs; ++i) inputs_.push_back(Fill<T>(c, i));
     // The row at which the parts meet, and few others, to leave time for more
