@@ -3,7 +3,7 @@
 Every worker has the whole model and a part of each batch, and the gradients are
 summed across workers: `tf.distribute.MultiWorkerMirroredStrategy`. The losses equal
 those of one process with whole batches, up to rounding. A batch of 64 is divided
-evenly, among 1, 2, 4, 8, 16 or 32 workers.
+evenly, so the number of workers must be a divisor of 64.
 
 On one machine:
 
@@ -142,6 +142,8 @@ def main() -> int:
         parser.error("--epochs must be 1 or more")
     if options.workers < 1:
         parser.error("--workers must be 1 or more")
+    if BATCH_SIZE % options.workers:
+        parser.error(f"--workers must be a divisor of the batch size, {BATCH_SIZE}")
     if "TF_CONFIG" not in os.environ:
         return run_workers(options.workers)
     train(options.epochs)

@@ -1,15 +1,18 @@
-"""The self-check: `python -m tensorflow_lrn_grad`; and `accelerate SCRIPT.py`.
+"""The self-check: `python -m tensorflow_lrn_grad`; and `accelerate`.
 
 The check reports what is loaded, whether it agrees with TensorFlow's own ops and with
 the formula in float64 on real data, and how much faster it is here. The exit status
 is 1 if it does not agree, and 2 if TFLRN_ACCELERATE=1 leaves nothing to compare with.
-`accelerate` runs a script after `tlg.accelerate()`.
+`accelerate SCRIPT.py` and `accelerate -m MODULE` run a program after
+`tlg.accelerate()`. A process that the program spawns is accelerated only if it imports
+this package with TFLRN_ACCELERATE=1 in its environment, or calls `tlg.accelerate()`.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import itertools
 import json
 import math
@@ -30,6 +33,7 @@ from . import _selfcheck, stock
 from ._agreement import Comparison, Deviation
 from ._selfcheck import Results, Timing
 
+_ROUNDS = 7
 _WIDTH = 100  # lines longer than this are hard to read
 
 
@@ -44,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tensorflow_lrn_grad",
         description="Tools of tensorflow_lrn_grad. The default command is check.",
     )
-    parser.set_defaults(run=_check, json=False, rounds=7)
+    parser.set_defaults(run=_check, json=False, rounds=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     check = commands.add_parser(
         "check",
@@ -67,56 +71,92 @@ def _parser() -> argparse.ArgumentParser:
             type=_positive_integer,
             metavar="N",
             default=argparse.SUPPRESS,
-            help="time each op N times and take the median (default: 7)",
+            help=f"time each op N times and take the median (default: {_ROUNDS})",
         )
     accelerate = commands.add_parser(
         "accelerate",
-        help="run a script with TensorFlow's own LRN on our kernels",
-        description="Run a Python script with TensorFlow's own LRN and LRNGrad on the"
-        " kernels of this package.",
+        help="run a program with TensorFlow's own LRN on our kernels",
+        usage="%(prog)s [-h] {SCRIPT.py | -m MODULE} [ARGS]",
+        description="Run a Python script or module with TensorFlow's own LRN and"
+        " LRNGrad on the kernels of this package. A process that it spawns is"
+        " accelerated only if it imports tensorflow_lrn_grad with TFLRN_ACCELERATE=1"
+        " in its environment, or calls tensorflow_lrn_grad.accelerate().",
     )
     accelerate.set_defaults(run=_accelerate)
-    accelerate.add_argument("script", metavar="SCRIPT.py")
     accelerate.add_argument(
-        "arguments",
-        metavar="ARGS",
-        nargs=argparse.REMAINDER,
-        help="the script's own arguments",
+        "-m", dest="is_module", action="store_true", help="run a module, like python -m"
+    )
+    accelerate.add_argument(
+        "program",
+        metavar="SCRIPT.py or MODULE",
+        # At least one argument, and all that follow it, with "--" and options.
+        nargs=argparse.PARSER,
+        help="the program, and its own arguments",
     )
     return parser
 
 
 def _accelerate(options: argparse.Namespace) -> int:
-    """Runs the script as `python SCRIPT.py ARGS` does, with its exit status, except
-    that sys.argv[0] is absolute, as __file__ is."""
-    script = Path(options.script)
+    """Runs the program as Python does, with its exit status, except that a script's
+    sys.argv[0] is absolute, as its __file__ is."""
+    if options.json or options.rounds is not None:
+        return _usage_error(
+            "accelerate takes neither --json nor --rounds: put the program's own "
+            "options after its name"
+        )
+    program, *arguments = options.program
+    if options.is_module:
+        if not _module_exists(program):
+            return _usage_error(f"there is no module {program}")
+        stock.accelerate()
+        sys.argv[1:] = arguments  # The first is set by run_module.
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+        return 0
+    script = Path(program)
     if not script.is_file():
-        print(f"error: there is no file {script}", file=sys.stderr)
-        return 2
+        return _usage_error(f"there is no file {script}")
     stock.accelerate()
     path = os.path.abspath(script)
-    sys.argv = [path, *options.arguments]
+    sys.argv = [path, *arguments]
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = str(script.resolve().parent)
     runpy.run_path(path, run_name="__main__")
     return 0
 
 
+def _module_exists(name: str) -> bool:
+    """Like run_module, this imports the packages that the module is in."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError as error:
+        # One of those packages, or something that they import?
+        if f"{name}.".startswith(f"{error.name}."):
+            return False
+        raise
+
+
 def _positive_integer(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return value
+
+
+def _usage_error(message: str) -> int:
+    """Prints it, and returns the exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def _check(options: argparse.Namespace) -> int:
     if stock.is_accelerated():
-        print(
-            "error: TensorFlow's own LRN runs on our kernels in this process, so there "
-            "is nothing to compare them with: unset TFLRN_ACCELERATE",
-            file=sys.stderr,
+        return _usage_error(
+            "TensorFlow's own LRN runs on our kernels in this process, so there is "
+            "nothing to compare them with: unset TFLRN_ACCELERATE"
         )
-        return 2
     environment = _selfcheck.environment()
     screen = Console(highlight=False, quiet=options.json)
     _show_environment(screen, environment)
@@ -134,7 +174,7 @@ def _check(options: argparse.Namespace) -> int:
         def step(description: str) -> None:
             progress.update(task, description=description, completed=next(done))
 
-        results = _selfcheck.run(options.rounds, step)
+        results = _selfcheck.run(options.rounds or _ROUNDS, step)
     _show_results(screen, results)
     if options.json:
         json.dump(_as_json(environment, results), sys.stdout, indent=2, allow_nan=False)

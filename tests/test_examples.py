@@ -73,6 +73,12 @@ def test_nothing_to_do_is_refused(child: Callable, name: str, option: str) -> No
     assert f"{option} must be 1 or more" in result.stderr
 
 
+def test_workers_that_cannot_share_a_batch_are_refused(child: Callable) -> None:
+    result = child(RUN, EXAMPLES / "train_multiworker.py", "--workers", "3")
+    assert result.returncode == 2
+    assert "--workers must be a divisor of the batch size, 64" in result.stderr
+
+
 @pytest.fixture(scope="module")
 def in_float32(train_digits: ModuleType) -> tuple[np.ndarray, float]:
     """The losses and the accuracy."""

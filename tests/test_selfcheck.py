@@ -245,18 +245,62 @@ def test_a_disagreement_is_named_on_the_screen(
     assert all(line.rstrip().endswith("NO") for line in lines)
 
 
-@pytest.mark.parametrize("order", [["check", "--json"], ["--json", "check"]])
+@pytest.mark.parametrize(
+    "order",
+    [["check", "--json", "--rounds", "3"], ["--json", "--rounds", "3", "check"]],
+)
 def test_options_count_on_both_sides_of_the_command(order: list[str]) -> None:
     options = command._parser().parse_args(order)
     assert options.json is True
-    assert options.rounds == 7
+    assert options.rounds == 3
 
 
-def test_no_rounds_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("rounds", ["0", "-1", "x", "1.5"])
+def test_no_rounds_is_a_usage_error(rounds: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stopped:
-        command.main(["--rounds", "0"])
+        command.main(["--rounds", rounds])
     assert stopped.value.code == 2
-    assert "0 is less than 1" in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"--rounds: '{rounds}' is not a whole number of 1 or more")
+
+
+# What `accelerate` refuses; tests/test_stock.py has the programs that it runs.
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m"]])
+def test_accelerate_needs_a_program(
+    arguments: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["accelerate", *arguments])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.endswith("arguments are required: SCRIPT.py or MODULE\n")
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--rounds", "7"]])
+def test_accelerate_takes_no_options_of_check(
+    options: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert command.main([*options, "accelerate", "none.py"]) == 2
+    assert "takes neither --json nor --rounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["none", "none.module", "tensorflow_lrn_grad.none"])
+def test_accelerate_names_a_module_that_is_not_there(
+    name: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert command.main(["accelerate", "-m", name]) == 2
+    assert capsys.readouterr().err == f"error: there is no module {name}\n"
+
+
+def test_accelerate_shows_what_a_package_fails_to_import(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("import not_installed")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_installed"):
+        command.main(["accelerate", "-m", "broken.module"])
 
 
 @pytest.mark.parametrize("radius", [0, 2, 9])

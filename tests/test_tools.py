@@ -360,7 +360,9 @@ def test_cases_can_be_timed_again(machine: Machine) -> None:
 # Other tools --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["check_install.py", "check_sanitizers", "make_wheel"])
+@pytest.mark.parametrize(
+    "name", ["check_install.py", "check_sanitizers", "check_versions", "make_wheel"]
+)
 def test_a_tool_tells_how_it_is_used(name: str, tmp_path: Path) -> None:
     """Run from another folder, by a path relative to that."""
     if not (ROOT / "tools" / name).is_file():
@@ -375,6 +377,17 @@ def test_a_tool_tells_how_it_is_used(name: str, tmp_path: Path) -> None:
             text=True,
         )
         assert (run.returncode, name in run.stdout) == (status, True), run.stdout
+
+
+@pytest.mark.parametrize("runs", [[], ["corpus"]])
+def test_check_sanitizers_needs_the_number_of_runs(runs: list[str]) -> None:
+    """Known before it compiles anything."""
+    tool = ROOT / "tools/check_sanitizers"
+    if not tool.is_file():
+        pytest.skip("tools/check_sanitizers is not here")
+    run = subprocess.run([tool, "--fuzz", *runs], stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: --fuzz needs RUNS")
 
 
 @pytest.mark.parametrize(
