@@ -1,7 +1,8 @@
 """Lets tf.vectorized_map and tape.jacobian run many calls of an op as one.
 
 Rows are independent, so the calls' operands are merged into one batch. Without
-this, TensorFlow would run the calls one after the other, with a warning.
+this, TensorFlow would run the calls one after the other, with a warning. Importing
+this module registers our own ops.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops import gen_nn_ops
 from tensorflow.python.ops.parallel_for import pfor
 
 from tensorflow_lrn_grad._load import library
+from tensorflow_lrn_grad.ops import sizes
 
 
 def _register(op_type: str, op: Callable[..., Any]) -> None:
@@ -28,14 +31,20 @@ def _register(op_type: str, op: Callable[..., Any]) -> None:
         if isinstance(outputs, tf.Tensor):
             outputs = [outputs]
         return [
-            pfor.wrap(tf.reshape(output, tf.shape(stacked[0], tf.int64)), True)
-            for output in outputs
+            pfor.wrap(tf.reshape(output, sizes(stacked[0])), True) for output in outputs
         ]
 
 
 def _merge_calls_with_batch(stacked: tf.Tensor) -> tf.Tensor:
-    shape = tf.shape(stacked, tf.int64)
+    shape = sizes(stacked)
     return tf.reshape(stacked, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
+
+
+def register_stock() -> None:
+    """Registers TensorFlow's own ops, unless the program has done so."""
+    for op_type, op in ("LRN", gen_nn_ops.lrn), ("LRNGrad", gen_nn_ops.lrn_grad):
+        if op_type not in pfor._pfor_converter_registry:
+            _register(op_type, op)
 
 
 _register("TFLRN>LRN", library.tflrn_lrn)

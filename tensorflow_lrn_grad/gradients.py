@@ -9,7 +9,7 @@ for another LRN op.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -40,13 +40,17 @@ def lrn_grad_gradient(
 def _lrn_grad_from_input_gradient(
     op: tf.Operation, output_gradient: tf.Tensor
 ) -> Sequence[tf.Tensor]:
-    """LRNGradGrad, with the gradient by LRN's output passed on to its input."""
+    """LRNGradGrad, with the gradient by LRN's output passed on to its input.
+
+    16-bit types are computed in float32: d_y may be far larger than the sum, and
+    overflow where the sum does not.
+    """
     attributes = _attributes(op)
-    dy, x = op.inputs
-    d_dy, d_x, d_y = library.tflrn_lrn_grad_grad(
-        output_gradient, dy, x, lrn(x, **attributes), **attributes
-    )
-    return d_dy, d_x + lrn_grad(d_y, x, **attributes)
+    u, dy, x = _widened((output_gradient, *op.inputs))
+    y = lrn(x, **attributes)
+    d_dy, d_x, d_y = library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes)
+    d_x += lrn_grad(d_y, x, **attributes)
+    return [tf.cast(gradient, op.inputs[0].dtype) for gradient in (d_dy, d_x)]
 
 
 @tf.RegisterGradient("TFLRN>LRNGradGrad")
@@ -77,10 +81,8 @@ def _lrn_grad_grad_gradient(
     attributes = _attributes(op)
     radius = attributes["depth_radius"]
     alpha, beta = attributes["alpha"], attributes["beta"]
-    dtype = op.inputs[0].dtype
-    wide = tf.float64 if dtype == tf.float64 else tf.float32
-    u, dy, x, y = (tf.cast(t, wide) for t in op.inputs)
-    g_dy, g_x, g_y = (tf.cast(t, wide) for t in output_gradients)
+    u, dy, x, y = _widened(op.inputs)
+    g_dy, g_x, g_y = _widened(output_gradients)
     c = 2 * alpha * beta
 
     def window_sums(values: tf.Tensor) -> tf.Tensor:
@@ -130,7 +132,13 @@ def _lrn_grad_grad_gradient(
     by_x = 2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q)
     # The sum is linear in dy: this is K.
     by_dy = 2 * alpha * q * h_by_norm(norm, p, u, y) - c * (y * r + g_y * p) / norm
+    dtype = op.inputs[0].dtype
     return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
+
+
+def _widened(tensors: Iterable[tf.Tensor]) -> list[tf.Tensor]:
+    """16-bit types as float32, the others as they are."""
+    return [t if t.dtype == tf.float64 else tf.cast(t, tf.float32) for t in tensors]
 
 
 def _weighted(

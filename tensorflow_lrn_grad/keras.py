@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tensorflow_lrn_grad._load import build_info
-from tensorflow_lrn_grad.ops import check_attributes, lrn
+from tensorflow_lrn_grad.ops import check_attributes, lrn, sizes
 from tensorflow_lrn_grad.stock import gpu_error
 
 _DATA_FORMATS = ("channels_last", "channels_first")
@@ -36,6 +36,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     From Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep
     convolutional neural networks" (2012), section 3.3; see `tensorflow_lrn_grad.lrn`.
     The layer has no weights, and computes in the compute type of its dtype policy.
+    Importing this module registers it: do so before loading a saved Keras model.
 
     Input and output: a tensor `[batch, ..., channels]`, or `[batch, channels, ...]`
       with `data_format="channels_first"`, of two or more dimensions.
@@ -117,7 +118,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         """LRN over the last dimension; the op itself takes four."""
         if x.shape.rank == 4:
             return self._lrn(x)
-        shape = tf.shape(x, tf.int64)
+        shape = sizes(x)
         rows = tf.reshape(x, [1, 1, tf.reduce_prod(shape[:-1]), shape[-1]])
         return tf.ensure_shape(tf.reshape(self._lrn(rows), shape), x.shape)
 

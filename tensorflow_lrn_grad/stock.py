@@ -12,9 +12,11 @@ import threading
 import warnings
 
 import tensorflow as tf
+from tensorflow.python.client import session
 from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 
+from tensorflow_lrn_grad import _vectorize
 from tensorflow_lrn_grad._load import native
 from tensorflow_lrn_grad.gradients import lrn_grad_gradient
 
@@ -27,7 +29,7 @@ _WHY_NOT = (
 
 _lock = threading.Lock()
 _warned = False
-_has_gradient = False
+_is_complete = False
 
 
 def accelerate() -> bool:
@@ -36,11 +38,12 @@ def accelerate() -> bool:
     From then on this holds for every `tf.nn.lrn`, `tf.raw_ops.LRN` and
     `tf.raw_ops.LRNGrad`: eager, in functions, in loaded SavedModels and in frozen
     graphs, on the CPU and, where the library has kernels for them, on GPUs. The ops
-    also take bfloat16 on the CPU, and LRNGrad has a gradient, so that second
-    derivatives work through models that use the stock op. A gradient that the
-    program registered for LRNGrad earlier stays; afterwards it cannot register one.
-    Ops and functions called earlier run on our kernels from their next call on,
-    except those that a `tf.compat.v1.Session` has run or XLA has compiled.
+    also take bfloat16 on the CPU, LRNGrad has a gradient, so that second derivatives
+    work through models that use the stock op, and `tf.vectorized_map` runs many calls
+    as one. A gradient that the program registered for LRNGrad earlier stays;
+    afterwards it cannot register one.
+    Ops and functions called earlier, and sessions that have run, use our kernels from
+    their next call on; only what XLA has compiled stays as it is.
 
     If the library has XLA kernels, `jit_compile=True` on the CPU uses them, too.
     This fixes half and bfloat16, for which TensorFlow's own lowering fails: a Keras
@@ -53,7 +56,9 @@ def accelerate() -> bool:
     If TensorFlow sees GPUs, and the library lacks kernels for some GPU that CUDA sees
     (because it was built without CUDA, for other GPUs, or for a newer driver), this
     only warns, once. TensorFlow places an op on the device whose kernel has the
-    highest priority, so ours would pull LRN from the GPU to the CPU.
+    highest priority, so ours would pull LRN from the GPU to the CPU. Where another
+    plugin brings devices with LRN kernels of their own, do not call this: LRN would
+    move from them to the CPU.
 
     Returns:
       Whether the stock ops now run on our kernels: `is_accelerated()`.
@@ -85,18 +90,37 @@ def gpu_error() -> str:
 
 def _complete() -> None:
     """Does what remains once the kernels are registered."""
-    global _has_gradient
+    global _is_complete
     # Ops and functions that ran before would keep their kernels. So might one that
     # another thread created while ours were being registered: hence in every call.
     context.context().clear_kernel_cache()
-    if _has_gradient:
+    if _is_complete:
         return
+    _renew_sessions()
+    _vectorize.register_stock()
     # TensorFlow registers none, but the program may have, and a second is refused.
     try:
         ops.gradient_registry.lookup("LRNGrad")
     except LookupError:
         tf.RegisterGradient("LRNGrad")(lrn_grad_gradient)
-    _has_gradient = True
+    _is_complete = True
+
+
+def _renew_sessions() -> None:
+    """Makes each `tf.compat.v1.Session` choose kernels anew for what it has run.
+
+    A session keeps its kernels by the names of the tensors fed and fetched and of the
+    operations to run besides, the targets. From now on, a target is added that would
+    run anyway, and twice: a program may itself have added it once.
+    """
+    call = session.BaseSession._call_tf_sessionrun
+
+    def call_with_target(self, options, feeds, fetches, targets, run_metadata):
+        # `fetches` has no tensor that is fed, which would not be computed.
+        added = [*targets, *(fetch.oper for fetch in fetches)][:1] * 2
+        return call(self, options, feeds, fetches, [*targets, *added], run_metadata)
+
+    session.BaseSession._call_tf_sessionrun = call_with_target
 
 
 _wish = os.environ.get("TFLRN_ACCELERATE", "")

@@ -8,9 +8,11 @@ InvalidArgumentError. Wrong types are rejected before any op is created.
 from __future__ import annotations
 
 import contextlib
+import fractions
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +186,8 @@ WRONG_ATTRIBUTES = [
     ("depth_radius", 2**63),
     ("depth_radius", 2**64 + 5),
     ("depth_radius", 1.5),
+    ("depth_radius", fractions.Fraction(3, 2)),
+    ("depth_radius", [2]),
     ("depth_radius", math.nan),
     ("depth_radius", math.inf),
     ("depth_radius", "5"),
@@ -223,6 +227,14 @@ def test_attribute_that_is_no_number(run: Callable, name: str, value: object) ->
         run(lambda x: tlg.lrn(x, **{name: value}), np.ones(SHAPE, np.float32))
 
 
+@pytest.mark.parametrize("name", ["depth_radius", "bias", "alpha", "beta"])
+def test_attribute_that_is_traced(name: str) -> None:
+    """A tf.function turns NumPy's numbers into tensors, too."""
+    function = tf.function(lambda x, value: tlg.lrn(x, **{name: value}))
+    with pytest.raises(TypeError, match=rf"{name} must be an? .* pass a Python number"):
+        function(tf.ones(SHAPE), np.float32(1))
+
+
 def test_defaults_are_not_blamed_for_other_errors() -> None:
     """An attribute that is None takes its default."""
     x = tf.ones(SHAPE)
@@ -232,8 +244,22 @@ def test_defaults_are_not_blamed_for_other_errors() -> None:
         tlg.lrn_grad(x, x, x, -(2**63), None, None, None)
 
 
-@pytest.mark.parametrize("value", [np.int32(2), np.int64(2), True])
-def test_integers_of_other_kinds_are_radii(value: object) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.int32(2),
+        np.int64(2),
+        True,
+        2.0,
+        np.array(2.0),
+        fractions.Fraction(2),
+        tf.constant(2),
+        tf.constant(2.0),
+        tf.Variable(2),
+    ],
+    ids=repr,
+)
+def test_integers_of_other_kinds_are_radii(value: Any) -> None:
     x = np.arange(8, dtype=np.float32).reshape(1, 1, 1, 8)
     np.testing.assert_array_equal(tlg.lrn(x, value), tlg.lrn(x, int(value)))
 

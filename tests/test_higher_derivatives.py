@@ -28,6 +28,7 @@ from oracle import (
 )
 
 import tensorflow_lrn_grad as tlg
+from tensorflow_lrn_grad._load import library
 
 P = Params(2, 1.5, 0.5, 0.75)
 # Attributes are float32, which holds these numbers exactly, so float64 has the same.
@@ -150,7 +151,7 @@ def test_derivatives_without_the_output(
 def test_types_of_derivatives_without_the_output(
     device: str, rng: np.random.Generator, dtype: np.dtype
 ) -> None:
-    """Against float64. The last of each is a sum that is rounded again."""
+    """Against float64."""
     inputs = [tf.cast(t, dtype) for t in operands(rng, 3, (2, 3, 4, 33))]
 
     def function(dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -167,6 +168,33 @@ def test_types_of_derivatives_without_the_output(
         np.testing.assert_allclose(
             tf.cast(a, tf.float64), b, rtol=0, atol=20 * eps * scale
         )
+
+
+def test_sums_in_half_overflow_only_if_their_result_does(
+    device: str, rng: np.random.Generator
+) -> None:
+    """The gradient by LRN's output is out of half's range; the sum is not."""
+    shape = (2, 3, 4, 64)
+    u, dy, x = (
+        tf.constant((scale * rng.normal(size=shape)).astype(HALF))
+        for scale in (1000, 1000, 100)
+    )
+    attributes = Params(2, 1, 1, 0.75).attributes()
+    wide = [tf.cast(t, tf.float32) for t in (u, dy, x)]
+    y = tlg.lrn(wide[2], **attributes)
+    by_y = library.tflrn_lrn_grad_grad(*wide, y, **attributes)[2]
+    assert tf.reduce_max(tf.abs(by_y)) > float(ml_dtypes.finfo(HALF).max)
+
+    def by_x(u: tf.Tensor, dy: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            dx = tlg.lrn_grad(dy, x, **attributes)
+        return tape.gradient(dx, x, u)
+
+    exact = by_x(*wide)
+    got = tf.cast(by_x(u, dy, x), tf.float32)
+    scale = float(tf.reduce_max(tf.abs(exact)))
+    np.testing.assert_allclose(got, exact, rtol=1e-3, atol=1e-6 * scale)
 
 
 @pytest.mark.parametrize("argument", [0, 1])
@@ -341,14 +369,14 @@ def test_bad_shapes() -> None:
 def test_bad_attributes(attribute: str, value: float) -> None:
     inputs = [tf.ones([1, 2, 3, 4])] * 4
     with pytest.raises(tf.errors.InvalidArgumentError, match=attribute):
-        tlg.gradients.library.tflrn_lrn_grad_grad(*inputs, **{attribute: value})
+        library.tflrn_lrn_grad_grad(*inputs, **{attribute: value})
 
 
 def test_shape_function_merges_what_is_known() -> None:
     with tf.Graph().as_default():
         shapes = ([5, None, None, None], [None, 6, None, None], None, [None] * 3 + [8])
         inputs = [tf.compat.v1.placeholder(tf.float32, shape) for shape in shapes]
-        outputs = tlg.gradients.library.tflrn_lrn_grad_grad(*inputs)
+        outputs = library.tflrn_lrn_grad_grad(*inputs)
         assert [o.shape.as_list() for o in outputs] == [[5, 6, None, 8]] * 3
 
 
@@ -675,7 +703,7 @@ def test_vectorized_map(
         lambda u, dy, x, y: [tlg.lrn(x, **P.attributes())],
         lambda u, dy, x, y: [tlg.lrn_grad(dy, x, y, **P.attributes())],
         lambda u, dy, x, y: [tlg.lrn_grad(dy, x, **P.attributes())],
-        lambda u, dy, x, y: tlg.gradients.library.tflrn_lrn_grad_grad(
+        lambda u, dy, x, y: library.tflrn_lrn_grad_grad(
             u, shared, x, y, **P.attributes()
         ),
     )

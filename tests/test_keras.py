@@ -89,6 +89,27 @@ def test_empty(shape: tuple[int, ...]) -> None:
         assert layer()(tf.zeros(empty)).shape == empty
 
 
+@pytest.mark.skipif(not tlg.build_info()["xla"], reason="built without XLA kernels")
+@RANKS
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_batch_whose_size_depends_on_values(
+    data_format: str, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
+    x = tf.constant(rng.normal(size=shape).astype(FLOAT32))
+    mask = tf.constant([False, *[True] * (shape[0] - 1)])
+    norm = layer(data_format=data_format)
+
+    def loss_and_gradient(x: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = norm(tf.boolean_mask(x, mask))
+        return y, tape.gradient(y, x, y)
+
+    compiled = tf.function(loss_and_gradient, jit_compile=True)(x, mask)
+    for a, b in zip(compiled, loss_and_gradient(x, mask), strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
 @RANKS
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_symbolic_shapes(shape: tuple[int, ...], data_format: str) -> None:

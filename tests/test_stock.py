@@ -120,6 +120,84 @@ def test_every_way_to_call_the_stock_ops(process: Callable, tmp_path: Path) -> N
     assert output == "done\n"
 
 
+def test_sessions_that_have_run_use_our_kernels(process: Callable) -> None:
+    output = process(
+        """
+    import tensorflow_lrn_grad as tlg
+    v1 = tf.compat.v1
+    ours = tlg.lrn(x, **attributes).numpy()
+    with tf.Graph().as_default():
+        image = v1.placeholder(tf.float32, x.shape)
+        out = stock_lrn(image)
+        of_variable = stock_lrn(v1.get_variable("image", initializer=x.numpy()))
+        random = tf.random.uniform([], seed=1)
+        kept = v1.get_variable("kept", x.shape)
+        keep = kept.assign(out).op
+        with v1.train.SingularMonitoredSession() as monitored:  # Finalizes the graph.
+            session = monitored.raw_session()
+            feeds = {image: x.numpy()}
+            without_feeds = session.make_callable(of_variable)
+
+            def run_target():
+                session.run(keep, feeds)
+                return session.run(kept)
+
+            calls = [
+                lambda: session.run(out, feeds),
+                # The targets that are added must not lead to what these prepare.
+                lambda: session.run([out, out.op], feeds)[0],
+                lambda: session.run({"out": out, "keep": keep}, feeds)["out"],
+                lambda: monitored.run([out, kept], feeds)[0],
+                without_feeds,
+                run_target,
+            ]
+            numbers = [session.run(random)]
+            before = [call() for call in calls]
+
+            assert tlg.accelerate() and tlg.accelerate()
+            assert not any(b.tobytes() == ours.tobytes() for b in before)
+            after = [call() for call in calls]
+            assert all(a.tobytes() == ours.tobytes() for a in after)
+
+            # What is fed is not computed, and a generator keeps its state.
+            fed = session.run([out], {out: dy.numpy()})
+            assert fed[0].tobytes() == dy.numpy().tobytes()
+            numbers.append(session.run(random))
+            assert numbers[0] != numbers[1]
+    print("done")
+    """
+    )
+    assert output == "done\n"
+
+
+def test_vectorized_map_of_the_stock_ops(process: Callable) -> None:
+    """TensorFlow itself runs the calls one after the other, with a warning."""
+    output = process(
+        """
+    import logging
+    import tensorflow_lrn_grad as tlg
+    messages = []
+    tf.get_logger().addFilter(lambda r: messages.append(r.getMessage()) or True)
+
+    def together():
+        stacks = dy[:, None], x[:, None], y[:, None]
+        return (tf.vectorized_map(stock_lrn, stacks[1]),
+                tf.vectorized_map(lambda t: stock_lrn_grad(*t), stacks))
+
+    together()
+    assert any("while_loop" in m for m in messages), messages
+    messages.clear()
+    assert tlg.accelerate()
+    lrn, lrn_grad = together()
+    assert not messages
+    assert same_bits(lrn[:, 0], stock_lrn(x))
+    assert same_bits(lrn_grad[:, 0], stock_lrn_grad(dy, x, y))
+    print("done")
+    """
+    )
+    assert output == "done\n"
+
+
 def test_second_derivative_through_the_stock_op(process: Callable) -> None:
     """TensorFlow itself has no gradient for LRNGrad."""
     output = process(
@@ -372,8 +450,8 @@ def test_command(child: Callable, tmp_path: Path) -> None:
         "    print(tlg.is_accelerated(), neighbour.answer, *sys.argv)\n"
         "    sys.exit(7)\n"
     )
-    result = run_command(child, "accelerate", script, "--rounds", "-x", "y")
-    assert result.stdout == f"True 42 {script} --rounds -x y\n", result.stderr
+    result = run_command(child, "accelerate", script, "--", "--rounds", "-m", "y")
+    assert result.stdout == f"True 42 {script} -- --rounds -m y\n", result.stderr
     assert result.returncode == 7
 
     script.write_text("import sys; print(sys.path[0], __file__)")
@@ -417,6 +495,32 @@ def test_command_runs_no_folder(child: Callable, tmp_path: Path) -> None:
     result = run_command(child, "accelerate", tmp_path)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1] == f"error: there is no file {tmp_path}"
+
+
+def test_command_with_a_module(child: Callable, tmp_path: Path) -> None:
+    """It runs a package's __main__, or a module, as `python -m` does."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "neighbour.py").write_text("answer = 42\n")
+    (package / "__main__.py").write_text(
+        "import sys\n"
+        "import tensorflow_lrn_grad as tlg\n"
+        "from .neighbour import answer\n"
+        "print(tlg.is_accelerated(), answer, __name__, __spec__.name, sys.path[0])\n"
+        "print(*sys.argv)\n"
+        "sys.exit(7)\n"
+    )
+    run = """
+        import os, sys
+        os.execl(sys.executable, sys.executable, "-m", *sys.argv[1:])
+        """
+    for name in ("package", "package.__main__"):
+        program = (name, "--rounds", "-m", "--", "x")
+        expected = child(run, *program)
+        assert expected.stdout.startswith("False 42 __main__ "), expected.stderr
+        result = child(run, "tensorflow_lrn_grad", "accelerate", "-m", *program)
+        assert result.stdout == expected.stdout.replace("False", "True", 1)
+        assert result.returncode == 7, result.stderr
 
 
 def test_check_does_not_compare_ours_with_ours(child: Callable) -> None:

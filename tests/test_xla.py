@@ -274,6 +274,36 @@ def test_a_size_of_some_inputs_that_depends_on_values(
         assert_same_bits(compiled(function)(*two), function(*two))
 
 
+def test_vectorized_map_over_a_number_that_depends_on_values(
+    device: str, rng: np.random.Generator
+) -> None:
+    x = tf.constant(rng.normal(size=(6, 2, 3, 5)).astype(FLOAT32))
+
+    def function(x: tf.Tensor) -> tf.Tensor:
+        some = tf.boolean_mask(x, x[:, 0, 0, 0] > 0)
+        return tf.vectorized_map(lambda t: tlg.lrn(t[None], **P.attributes()), some)
+
+    assert_same_bits(compiled(function)(x), function(x))
+
+
+def test_inputs_with_more_channels_than_one_that_depends_on_values(
+    device: str, rng: np.random.Generator
+) -> None:
+    """XLA cannot tell that the sizes differ. What is beyond them must not count."""
+    dy, x, y = (
+        tf.constant(rng.normal(size=(1, 2, 3, 8)).astype(FLOAT32)) for _ in range(3)
+    )
+    there = tf.range(8) < 5
+
+    @compiled
+    def function(dy: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        some = tf.boolean_mask(x, there, axis=3)
+        return tlg.lrn_grad(dy, some, y, **P.attributes())
+
+    expected = tlg.lrn_grad(dy[..., :5], x[..., :5], y[..., :5], **P.attributes())
+    np.testing.assert_allclose(function(dy, x, y), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_third_derivative_of_a_size_that_depends_on_values(
     device: str, rng: np.random.Generator
 ) -> None:
