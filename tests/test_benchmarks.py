@@ -565,20 +565,6 @@ def test_a_goal_that_was_not_measured_says_so() -> None:
     assert scaling(dataclasses.replace(results, records=types)) == "not measured"
 
 
-def test_page_faults_of_the_stock_op_are_told() -> None:
-    results = full_results()
-    records = [
-        dataclasses.replace(r, times=dataclasses.replace(r.times, page_faults=9086))
-        if (r.case.contender, r.case.op, r.group) == ("stock", "LRN", "AlexNet 1")
-        else r
-        for r in results.records
-    ]
-    faulty = dataclasses.replace(results, records=records)
-    for text in (report.readme_block(faulty), report.document(faulty)):
-        assert text.count("at AlexNet 1 (9,086).") == 1
-    assert "page faults on" not in report.readme_block(results)
-
-
 def test_plots_name_the_contenders() -> None:
     figure = plots.draw("layers", "light", full_results())
     (legend,) = figure.legends

@@ -47,6 +47,10 @@ class Worker:
         # cores that the next contender needs.
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ["OMP_NUM_THREADS"] = str(threads)
+        # Otherwise malloc gives some contenders' memory back to the system after each
+        # call, by its history, and the next call is slow where it faults.
+        os.environ["MALLOC_MMAP_MAX_"] = "0"
+        os.environ["MALLOC_TRIM_THRESHOLD_"] = "-1"
         self._pool = concurrent.futures.ProcessPoolExecutor(
             1, multiprocessing.get_context("spawn"), _start, (threads, target)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from suite import ROOT
@@ -15,7 +15,6 @@ from suite.cases import (
     RADII,
     SIZES,
     TARGETS,
-    Layer,
     of_target,
 )
 from suite.goals import PASSES, goals
@@ -104,10 +103,16 @@ def _goals(results: Results) -> Table:
         "Goals",
         ("no.", "ratio of medians", "worst case", "goal", "value", ""),
         rows,
+        "Each goal is numbered after the issue that set it, and judged by its worst "
+        "case.",
         left=3,
     )
 
 
+ONEDNN = (
+    "oneDNN's forward pass is that of training, which also writes what its backward "
+    "pass reads."
+)
 OTHERS = {
     "stock": "stock op",
     "stock XLA": "stock, XLA",
@@ -157,36 +162,16 @@ def _layers(results: Results, section: str, op: str) -> Table:
             " This is `tlg.lrn_grad(dy, x)`, `tlg.lrn`'s registered gradient. It "
             "computes LRN's output y instead of reading it; the stock op reads it."
         )
+    if op == "LRN":
+        note += f" {ONEDNN}"
     columns = ("layer", "shape", "ours", "quartiles", f"`{ADDITIONS[op]}`", "C++ loop")
     ratios = ("stock / ours", "ours / add", "bandwidth")
     return Table(
         f"{PASSES[op].capitalize()}, float32, all threads",
         (*columns, *others.values(), *ratios),
         rows,
-        note + _page_faults(results, section, op, LAYERS),
+        note,
         left=2,
-    )
-
-
-def _page_faults(
-    results: Results, section: str, op: str, layers: Sequence[Layer]
-) -> str:
-    """A sentence on the layers where only the stock op has page faults, if any."""
-    many = 1000
-    found = []
-    for layer in layers:
-        stock, ours = (
-            results.find(section, op=op, group=layer.name, contender=contender)
-            for contender in ("stock", "ours")
-        )
-        faults = [r.times.page_faults if r and r.times else 0 for r in (stock, ours)]
-        if faults[0] >= many > faults[1]:
-            found.append(f"{layer.name} ({faults[0]:,})")
-    if not found:
-        return ""
-    return (
-        " Unlike ours, the stock op's times include page faults on fresh memory in "
-        f"each call at {' and '.join(found)}."
     )
 
 
@@ -492,8 +477,9 @@ def document(results: Results) -> str:
         "against the formula in wider arithmetic before timing it. All contenders of a "
         "row, or of a group of rows, are timed in turns in one process. "
         "[results/cpu.json](../benchmarks/results/cpu.json) has the spread, the number "
-        "of samples and the page faults of each time; `benchmarks/compare.py` compares "
-        "two such files.",
+        "of samples and the page faults of each time; there are hardly any, since "
+        "malloc is told to keep its memory. `benchmarks/compare.py` compares two such "
+        "files.",
         f"Measured on {environment_line(results)}; caches: {caches}; {e['system']}; "
         f"compiler {e['compiler']}; commit {e['commit']}.",
     ]
@@ -548,13 +534,14 @@ def readme_block(results: Results) -> str:
         for ours in results.where("pooled", contender="ours")
         if (times := results.times("pooled", "stock", "ours", group=ours.group))
     ]
+    judged = [goal.met for goal in goals(results) if goal.met is not None]
     parts = [
         BEGIN,
         f"Medians in milliseconds, float32, batch 32, {environment_line(results)}. "
         '"No y" is the gradient that `tlg.lrn` registers, which computes LRN\'s output '
         'where the stock op reads it. "Memory" is an op that moves the same bytes: '
         "`tf.add_n([dy, x, y])`, `tf.add(dy, x)` without y, or `tf.add(x, x)` for "
-        "forward." + _page_faults(results, "layers", "LRN", NETWORKS),
+        f"forward. {ONEDNN}",
         picture("docs/benchmarks/layers", PLOTS["layers"][1]),
         main,
         f"The stock op skips zeros in the incoming gradient. Where max pooling follows "
@@ -565,8 +552,8 @@ def readme_block(results: Results) -> str:
         models(results).before,
         models(results).markdown(),
         "[All tables](docs/benchmarks.md): types, instruction sets, windows, threads, "
-        "small calls, the second gradient, XLA, and which of "
-        f"{len(goals(results))} goals are met. "
+        "small calls, the second gradient, XLA, and the "
+        f"{len(judged)} goals, of which {sum(judged)} are met. "
         "`python benchmarks/run.py` measures on your machine.",
         END,
     ]
