@@ -269,7 +269,7 @@ def _wrong_attribute(name: str, what: str, value: Any) -> TypeError:
     if tf.is_symbolic_tensor(value):
         hint = (
             ", whose value is not known while a graph is built: pass a Python number, "
-            "not as an argument of the tf.function"
+            "and not through an argument of the tf.function"
         )
     return TypeError(f"{name} must be {what}, but is {reprlib.repr(value)}{hint}")
 
