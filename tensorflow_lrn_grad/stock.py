@@ -45,9 +45,10 @@ def accelerate() -> bool:
     Ops and functions called earlier, and sessions that have run, use our kernels from
     their next call on; only what XLA has compiled stays as it is.
 
-    If the library has XLA kernels, `jit_compile=True` on the CPU uses them, too.
-    This fixes half and bfloat16, for which TensorFlow's own lowering fails: a Keras
-    model with `tf.nn.lrn` and a mixed-precision policy trains when compiled by XLA.
+    If the library has XLA kernels, `jit_compile=True` uses them, too: on the CPU and,
+    if the library was built with CUDA, on GPUs. This fixes half and bfloat16, for
+    which TensorFlow's own lowering fails: a Keras model with `tf.nn.lrn` and a
+    mixed-precision policy trains when compiled by XLA.
 
     This can be called again, and from any thread; it cannot be undone. An op that
     another thread calls for the first time while this runs may keep TensorFlow's
