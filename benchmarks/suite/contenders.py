@@ -109,6 +109,8 @@ def ours(case: Case, operands: Operands) -> Call:
 
 
 def ours_xla(case: Case, operands: Operands) -> Call:
+    if not tlg.build_info()["xla"]:
+        raise UnavailableError("no ours XLA: the library has no XLA kernels")
     return _ours_in_a_function(case, operands, jit_compile=True)
 
 
