@@ -139,11 +139,7 @@ def test_ours_and_the_memory_are_measured(op: str, dtype: str) -> None:
 
 def test_every_contender_computes_the_same() -> None:
     """Each result is verified; a contender that is not installed says so."""
-    names = [
-        n
-        for n in contenders.CONTENDERS
-        if n not in ("loop", "add", "add XLA", "dy alone")
-    ]
+    names = [n for n in contenders.CONTENDERS if n not in ("loop", "add", "dy alone")]
     records = {r.case.contender: r for r in measured(group(*names))}
     not_installed = ["PyTorch", "oneDNN"]
     if not tlg.build_info()["xla"]:

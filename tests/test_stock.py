@@ -174,7 +174,6 @@ def test_vectorized_map_of_the_stock_ops(process: Callable) -> None:
     """TensorFlow itself runs the calls one after the other, with a warning."""
     output = process(
         """
-    import logging
     import tensorflow_lrn_grad as tlg
     messages = []
     tf.get_logger().addFilter(lambda r: messages.append(r.getMessage()) or True)

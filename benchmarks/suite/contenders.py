@@ -10,7 +10,6 @@ oneDNN          Debian's libdnnl, channels last; forward in training mode, which
                 writes the workspace that its gradient reads
 add             TensorFlow's ops that move the same bytes: tf.add(x, x),
                 tf.add_n([dy, x, y]), tf.add(dy, x)
-add XLA         the same in a tf.function(jit_compile=True)
 loop            a C++ loop that moves the same bytes
 
 and, in a tf.function that computes dy itself ("in place"):
@@ -156,6 +155,7 @@ def add(case: Case, operands: Operands) -> Call:
 
 
 def add_xla(case: Case, operands: Operands) -> Call:
+    """The same, compiled; no section of the suite has it, but gpu/time_ops.py."""
     function, inputs = tf.function(_add(case), jit_compile=True), operands.inputs()
     return lambda: _nothing(function(*inputs))
 
@@ -329,7 +329,6 @@ CONTENDERS: dict[str, Callable[[Case, Operands], Call]] = {
     "PyTorch": pytorch,
     "oneDNN": onednn,
     "add": add,
-    "add XLA": add_xla,
     "loop": loop,
     "dy alone": dy_alone,
     "over dy": over_dy,
