@@ -590,6 +590,50 @@ def test_published_figures_are_those_of_the_results() -> None:
 # The command --------------------------------------------------------------------
 
 
+def time_ops() -> ModuleType:
+    if not tlg.build_info()["xla"]:
+        pytest.skip("the library has no XLA kernels, which time_ops.py times")
+    return command("gpu.time_ops")
+
+
+@pytest.mark.parametrize("op", ["LRN", "LRNGrad", "LRNGradFromInput"])
+def test_time_ops_times_each_column(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = time_ops()
+    monkeypatch.setattr(module, "EFFORT", EFFORT)
+    for _, calls_of, ratios in module.TABLES:
+        calls = calls_of(Case("ours", op, SHAPE, P))
+        times = module.times_of(calls)
+        assert list(times) == list(calls)
+        assert all(ms > 0 for ms in times.values())
+        for name in module.with_ratios(times, ratios).keys() - times.keys():
+            over, under = name.split(" / ")
+            assert {over, under} <= times.keys()
+
+
+def test_time_ops_refuses_other_results_from_xla(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = time_ops()
+
+    def differs(x: tf.Tensor, **_: object) -> tf.Tensor:
+        return x if tf.executing_eagerly() else x + 1.0
+
+    monkeypatch.setitem(module.OUR_OPS, "LRN", differs)
+    case = Case("ours", "LRN", SHAPE, P)
+    with pytest.raises(ValueError, match="LRN: compiled by XLA"):
+        module.compiled(case, contenders.Operands(case))
+
+
+def test_the_documented_times_of_ops_on_a_gpu_are_those_of_the_results() -> None:
+    module = time_ops()
+    results = json.loads((ROOT / "benchmarks/results/gpu-h200-ops.json").read_text())
+    documented = (ROOT / "docs/gpu.md").read_text().splitlines()
+    rows = [row for title, *_ in module.TABLES for row in results[title]]
+    assert len(rows) == 2 * 4 * 3  # Tables, layers, passes.
+    for row in rows:
+        assert f"| {' | '.join(module.words(row))} |" in documented
+
+
 def test_run_measures_in_processes(child: Callable, tmp_path: Path) -> None:
     result = child(
         """

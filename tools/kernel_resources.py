@@ -12,10 +12,9 @@ own, the table has that one; below it are the largest numbers of the other kerne
 
 The machine instructions per element for a plain power, and outputs that overwrite no
 input; with --no-y, LRNGrad is the one that computes y. In a copy of the sources, the
-conditions of these cases are made constants, so that no other code is left, nor what
-the library's kernels load and square for larger radii only. Work of only some threads
-counts for all, and a loop counts once. RADIUS is 0 to 8: wide windows have other
-conditions. Needs cuobjdump.
+conditions of these cases are made constants, so that no other code is left. Work of
+only some threads counts for all, and a loop counts once. RADIUS is 0 to 8: wide windows
+have other conditions. Needs cuobjdump.
 
 Both need nvcc, but no GPU. Exit status: 0; 1 if a kernel of the library has a stack or
 spills.

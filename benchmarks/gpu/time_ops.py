@@ -1,16 +1,24 @@
 #!/usr/bin/env python3
-"""Times the ops inside TensorFlow on a GPU, and prints a table in Markdown.
+"""Times the ops inside TensorFlow on a GPU, and prints tables in Markdown.
 
-    python benchmarks/gpu/time_ops.py [--batch N]       (default: 256)
+    python benchmarks/gpu/time_ops.py [--batch N] [--output FILE.json]
+
+N is 256 by default. FILE gets the times, the versions and the GPU's name.
 
 Needs the package installed with GPU kernels, and a TensorFlow that sees a GPU. Times
-are medians, in milliseconds, of the time per call of several series of eager calls,
-each of which ends when the GPU is done; the columns of a row take turns. "Memory" is
-`tf.add_n` of three tensors for the gradient, `tf.add(dy, x)` for the gradient without
-y, and `tf.add(x, x)` for the forward pass: they move the same bytes. "XLA": in a
-function that XLA compiles. Before they are timed, results are compared with the formula
-in wider arithmetic: a wrong one is an error. A line per row of the table, on the
-standard error, shows the progress.
+are medians, in milliseconds, of the time per op in several series of 20; a series ends
+when the GPU is done, and the columns of a row take turns. The series consist of eager
+calls, but for "ours, XLA": that is one call of a function that XLA compiles, of 20 ops,
+each of which takes the result of the one before. "Memory" is `tf.add_n` of three
+tensors for the gradient, `tf.add(dy, x)` for the gradient without y, and `tf.add(x, x)`
+for the forward pass: they move the same bytes.
+
+A second table has what a call of a compiled function takes that contains only one op:
+the time per call of series of 20, which the host limits where the op is short.
+
+Before they are timed, results are compared with the formula in wider arithmetic, and
+those of the 20 ops with those of 20 eager calls, bit for bit: a wrong one is an error.
+A line per row of a table, on the standard error, shows the progress.
 
 Exit status: 0; 3 if TensorFlow sees no GPU.
 """
@@ -19,21 +27,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow as tf
-from suite.cases import NETWORKS, Layer, of_layer
+from suite.cases import NETWORKS, Case
 from suite.contenders import (
+    OUR_OPS,
     Call,
     Operands,
     add,
     add_xla,
     normal,
     ours,
+    ours_function,
     ours_xla,
     stock,
 )
@@ -42,54 +52,108 @@ from suite.measure import verify
 from suite.table import Table
 from suite.timing import Effort, interleaved
 
+import tensorflow_lrn_grad as tlg
+
 OPS = ("LRNGrad", "LRNGradFromInput", "LRN")
 EFFORT = Effort(rounds=9, seconds=5)
-CALLS = 20  # In a series.
+SERIES = 20
 NO_GPU = 3
 
 
-def contenders(op: str, layer: Layer) -> dict[str, Call]:
-    """Their calls, by the name of the column. Each has been made and verified."""
-    case = of_layer("ours", op, layer)
+def contenders(case: Case) -> dict[str, Call]:
+    """Calls that are a series, by the name of the column; their results are right."""
     operands = Operands(case)
-    calls = {
-        "ours": ours(case, operands),
-        "ours, XLA": ours_xla(case, operands),
-        "stock": stock(case, operands),
-    }
+    calls = {"ours": ours(case, operands), "stock": stock(case, operands)}
     for name, call in calls.items():
-        verify(case, operands, call(), name != "stock")
+        verify(case, operands, call(), name == "ours")
     calls["memory"] = add(case, operands)
-    calls["memory, XLA"] = add_xla(case, operands)
     for dtype in ("half", "bfloat16"):
         narrow = dataclasses.replace(case, dtype=dtype)
         operands_of_type = Operands(narrow)
         calls[f"ours, {dtype}"] = ours(narrow, operands_of_type)
         verify(narrow, operands_of_type, calls[f"ours, {dtype}"](), True)
-    return calls
+    series = {name: repeated(call) for name, call in calls.items()}
+    return {"ours": series.pop("ours"), "ours, XLA": compiled(case, operands), **series}
 
 
-def series(call: Call) -> Callable[[], None]:
-    def run() -> None:
-        for _ in range(CALLS):
+def repeated(call: Call) -> Call:
+    def series() -> None:
+        for _ in range(SERIES):
             call()
-        tf.test.experimental.sync_devices()
 
-    return run
+    return series
 
 
-def time_row(op: str, layer: Layer) -> dict[str, str]:
-    """The cells of a row, by the name of the column."""
-    normal.cache_clear()
-    runs = {name: series(call) for name, call in contenders(op, layer).items()}
-    times = {name: t.median_ms / CALLS for name, t in interleaved(runs, EFFORT).items()}
-    return {
-        "layer": layer.name,
-        "pass": PASSES[op],
-        **{name: f"{ms:.3f}" for name, ms in times.items()},
-        "stock / ours": f"{times['stock'] / times['ours']:.1f}",
-        "ours / memory": f"{times['ours'] / times['memory']:.2f}",
+def compiled(case: Case, operands: Operands) -> Call:
+    """A call of a function that XLA compiles, with a series of ops."""
+    op, attributes = OUR_OPS[case.op], case.params.attributes()
+
+    def chain(first: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+        for _ in range(SERIES):
+            first = op(first, *others, **attributes)
+        return first
+
+    inputs = operands.inputs()
+    function = tf.function(chain, jit_compile=True)
+    if not tf.reduce_all(function(*inputs) == chain(*inputs)):
+        raise ValueError(f"{case.op}: compiled by XLA, the ops give other results")
+    return lambda: function(*inputs)
+
+
+def single_calls(case: Case) -> dict[str, Call]:
+    """Series of calls of functions with one op, by the name of the column."""
+    operands = Operands(case)
+    calls = {
+        "ours": ours_function(case, operands),
+        "ours, XLA": ours_xla(case, operands),
     }
+    for call in calls.values():
+        verify(case, operands, call(), True)
+    calls["memory, XLA"] = add_xla(case, operands)
+    return {name: repeated(call) for name, call in calls.items()}
+
+
+def times_of(calls: dict[str, Call]) -> dict[str, float]:
+    """Milliseconds per op."""
+
+    def until_done(series: Call) -> Call:
+        def run() -> None:
+            series()
+            tf.test.experimental.sync_devices()
+
+        return run
+
+    runs = {name: until_done(series) for name, series in calls.items()}
+    return {
+        name: times.median_ms / SERIES
+        for name, times in interleaved(runs, EFFORT).items()
+    }
+
+
+def with_ratios(
+    times: dict[str, float], ratios: list[tuple[str, str]]
+) -> dict[str, float]:
+    """Both, by the name of the column."""
+    return times | {f"{a} / {b}": times[a] / times[b] for a, b in ratios}
+
+
+def words(row: dict[str, str | float]) -> list[str]:
+    return [v if isinstance(v, str) else f"{v:.3g}" for v in row.values()]
+
+
+# Titles, contenders, and the ratios of two of them.
+TABLES = (
+    (
+        "Milliseconds per op",
+        contenders,
+        [("stock", "ours"), ("ours", "memory"), ("ours, XLA", "ours")],
+    ),
+    (
+        "Milliseconds per call of a function with one op",
+        single_calls,
+        [("ours, XLA", "memory, XLA")],
+    ),
+)
 
 
 def main() -> int:
@@ -97,7 +161,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", type=int, default=256, metavar="N")
-    batch = parser.parse_args().batch
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    arguments = parser.parse_args()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         print("TensorFlow sees no GPU", file=sys.stderr)
@@ -107,17 +172,31 @@ def main() -> int:
     import oracle
 
     oracle.approximation = oracle.GPU_APPROXIMATION
-    gpu = tf.config.experimental.get_device_details(gpus[0])["device_name"]
-    rows = []
+    results: dict[str, object] = {
+        "gpu": tf.config.experimental.get_device_details(gpus[0])["device_name"],
+        "tensorflow": tf.__version__,
+        "tensorflow_lrn_grad": tlg.__version__,
+        "batch": arguments.batch,
+    }
+    print(", ".join(f"{name} {value}" for name, value in results.items()))
     with tf.device("GPU:0"):
-        for layer in NETWORKS:
-            of_batch = dataclasses.replace(layer, shape=(batch, *layer.shape[1:]))
-            for op in OPS:
-                rows.append(time_row(op, of_batch))
-                print(*rows[-1].values(), sep=", ", file=sys.stderr)
-    title = f"{gpu}, TensorFlow {tf.__version__}, batch {batch}"
-    cells = [list(row.values()) for row in rows]
-    print(f"{title}\n\n{Table(title, list(rows[0]), cells, left=2).markdown()}")
+        for title, calls_of, ratios in TABLES:
+            rows = []
+            for layer in NETWORKS:
+                shape = (arguments.batch, *layer.shape[1:])
+                for op in OPS:
+                    case = Case("ours", op, shape, layer.params)
+                    numbers = with_ratios(times_of(calls_of(case)), ratios)
+                    rows.append({"layer": layer.name, "pass": PASSES[op], **numbers})
+                    print(*words(rows[-1]), sep=" | ", file=sys.stderr)
+                    normal.cache_clear()
+            print(f"\n{title}\n")
+            print(
+                Table(title, list(rows[0]), list(map(words, rows)), left=2).markdown()
+            )
+            results[title] = rows
+    if arguments.output:
+        arguments.output.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

@@ -26,25 +26,43 @@ class RowWalk {
 
   // even: kEven holds.
   __device__ RowWalk(int rows, int channels, bool even)
-      : rows_(rows), channels_(channels), even_(kEven || even) {}
+      : rows_(rows), channels_(channels), even_(kEven || even) {
+    if constexpr (kEven) {
+      exists_ = Exists();
+      place_ = ComputePlace();
+    }
+  }
 
   template <class Function>
   __device__ void ForEach(const Function& function) const {
-    const int row = threadIdx.y;
-    const int channel = threadIdx.x * kLanes;
-    if (row >= rows_) return;
-    const int left = channels_ - channel;
-    function(Place<int>{row,
-                        channel,
-                        int(threadIdx.x),
-                        row * channels_ + channel,
-                        {even_, left < kLanes ? left : kLanes}});
+    if constexpr (kEven) {
+      if (exists_) function(place_);
+    } else {
+      if (Exists()) function(ComputePlace());
+    }
   }
 
  private:
+  __device__ bool Exists() const { return int(threadIdx.y) < rows_; }
+
+  __device__ Place<int> ComputePlace() const {
+    const int row = threadIdx.y;
+    const int channel = threadIdx.x * kLanes;
+    const int left = channels_ - channel;
+    return {row,
+            channel,
+            int(threadIdx.x),
+            row * channels_ + channel,
+            {even_, left < kLanes ? left : kLanes}};
+  }
+
   int rows_;
   int channels_;
   bool even_;
+  // Where kEven, which saves instructions. In other rows, keeping them takes
+  // too many registers.
+  bool exists_;
+  Place<int> place_;
 };
 
 // For one row of any length, value by value. The block reads it again, from a

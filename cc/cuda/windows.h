@@ -117,25 +117,7 @@ class TapWindow {
   template <class GroupAt>
   __device__ void SumOf(const Place<Index>& place, V (&values)[kLanes],
                         const GroupAt& group_at) const {
-    V span[kSpan];
-    TFLRN_UNROLL
-    for (int i = 0; i < kSpan; i += kGroup) {
-      const bool own = i >= kOwn && i < kOwn + kLanes;
-      const bool far =
-          i + kGroup <= kOwn - kMaxRadius || i >= kOwn + kLanes + kMaxRadius;
-      if (own || far) continue;
-      // Values past the ends of a row count as 0.
-      const Index packs = i / kLanes - kPad;
-      const bool in_row =
-          packs < 0 ? place.pack >= -packs : place.pack + packs < row_packs_;
-      Group group = {};
-      if (in_row) group = group_at(i - kOwn);
-      TFLRN_UNROLL
-      for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
-    }
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
-    AddInPairs<kMaxRadius>(span, values);
+    SumOfRadius<kMaxRadius>(place, values, group_at);
   }
 
  private:
@@ -148,31 +130,55 @@ class TapWindow {
   static constexpr int kOwn = kPad * kLanes;
   static constexpr int kSpan = 2 * kOwn + kLanes;
 
-  // The windows of a pair's two channels are the pairs that they share, plus
-  // one value at one end and, if the radius is even, one pair at the other.
-  // Separate code for each radius adds nothing outside the window, but SumOf
-  // has fetched all groups within kMaxRadius. kRadius is at least the radius.
-  template <int kRadius>
-  __device__ void AddInPairs(const V (&span)[kSpan],
-                             V (&values)[kLanes]) const {
+  // kRadius is at least the radius. Separate code for each radius fetches no
+  // group, and adds no value, outside the window.
+  template <int kRadius, class GroupAt>
+  __device__ void SumOfRadius(const Place<Index>& place, V (&values)[kLanes],
+                              const GroupAt& group_at) const {
     if constexpr (kRadius > 0) {
       if (kMaxRadius != 2 && radius_ < kRadius) {
-        return AddInPairs<kRadius - 1>(span, values);
+        return SumOfRadius<kRadius - 1>(place, values, group_at);
       }
-      const auto pair = [&](int i) { return span[i] + span[i + 1]; };
+      V span[kSpan];
       TFLRN_UNROLL
-      for (int i = 0; i < kLanes; i += 2) {
-        const int at = kOwn + i;
-        V sum = pair(at);
+      for (int i = 0; i < kSpan; i += kGroup) {
+        const bool own = i >= kOwn && i < kOwn + kLanes;
+        const bool far =
+            i + kGroup <= kOwn - kRadius || i >= kOwn + kLanes + kRadius;
+        if (own || far) continue;
+        // Values past the ends of a row count as 0.
+        const Index packs = i / kLanes - kPad;
+        const bool in_row =
+            packs < 0 ? place.pack >= -packs : place.pack + packs < row_packs_;
+        Group group = {};
+        if (in_row) group = group_at(i - kOwn);
         TFLRN_UNROLL
-        for (int k = 2; k < kRadius; k += 2) sum += pair(at - k) + pair(at + k);
-        if constexpr (kRadius % 2 == 1) {
-          values[i] = sum + span[at - kRadius];
-          values[i + 1] = sum + span[at + kRadius + 1];
-        } else {
-          values[i] = sum + (pair(at - kRadius) + span[at + kRadius]);
-          values[i + 1] = sum + (pair(at + kRadius) + span[at - kRadius + 1]);
-        }
+        for (int k = 0; k < kGroup; ++k) span[i + k] = group.lanes[k];
+      }
+      TFLRN_UNROLL
+      for (int i = 0; i < kLanes; ++i) span[kOwn + i] = values[i];
+      AddInPairs<kRadius>(span, values);
+    }
+  }
+
+  // The windows of a pair's two channels are the pairs that they share, plus
+  // one value at one end and, if the radius is even, one pair at the other.
+  template <int kRadius>
+  static __device__ void AddInPairs(const V (&span)[kSpan],
+                                    V (&values)[kLanes]) {
+    const auto pair = [&](int i) { return span[i] + span[i + 1]; };
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; i += 2) {
+      const int at = kOwn + i;
+      V sum = pair(at);
+      TFLRN_UNROLL
+      for (int k = 2; k < kRadius; k += 2) sum += pair(at - k) + pair(at + k);
+      if constexpr (kRadius % 2 == 1) {
+        values[i] = sum + span[at - kRadius];
+        values[i + 1] = sum + span[at + kRadius + 1];
+      } else {
+        values[i] = sum + (pair(at - kRadius) + span[at + kRadius]);
+        values[i + 1] = sum + (pair(at + kRadius) + span[at - kRadius + 1]);
       }
     }
   }
