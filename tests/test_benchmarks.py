@@ -587,7 +587,7 @@ def test_published_figures_are_those_of_the_results() -> None:
     assert report.DOCUMENT.read_text() == report.document(results)
 
 
-# The command --------------------------------------------------------------------
+# gpu/time_ops.py ---------------------------------------------------------------
 
 
 def time_ops() -> ModuleType:
@@ -625,13 +625,16 @@ def test_time_ops_refuses_other_results_from_xla(
 
 
 def test_the_documented_times_of_ops_on_a_gpu_are_those_of_the_results() -> None:
-    module = time_ops()
+    module = command("gpu.time_ops")
     results = json.loads((ROOT / "benchmarks/results/gpu-h200-ops.json").read_text())
     documented = (ROOT / "docs/gpu.md").read_text().splitlines()
     rows = [row for title, *_ in module.TABLES for row in results[title]]
     assert len(rows) == 2 * 4 * 3  # Tables, layers, passes.
     for row in rows:
         assert f"| {' | '.join(module.words(row))} |" in documented
+
+
+# The command --------------------------------------------------------------------
 
 
 def test_run_measures_in_processes(child: Callable, tmp_path: Path) -> None:

@@ -114,30 +114,14 @@ class TapWindow {
 
   // The same, where group_at(distance) returns the kGroup values from
   // `distance` channels after the first lane on, which begin in the row.
-  template <class GroupAt>
+  // Separate code for each radius fetches no group, and adds no value, outside
+  // the window. kRadius is at least the radius.
+  template <int kRadius = kMaxRadius, class GroupAt>
   __device__ void SumOf(const Place<Index>& place, V (&values)[kLanes],
                         const GroupAt& group_at) const {
-    SumOfRadius<kMaxRadius>(place, values, group_at);
-  }
-
- private:
-  static constexpr int kGroups = kLanes / kGroup;
-  using Group = Pack<V, kGroup>;
-
-  // A thread's own values, and, before and after them, the packs with their
-  // neighbours.
-  static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
-  static constexpr int kOwn = kPad * kLanes;
-  static constexpr int kSpan = 2 * kOwn + kLanes;
-
-  // kRadius is at least the radius. Separate code for each radius fetches no
-  // group, and adds no value, outside the window.
-  template <int kRadius, class GroupAt>
-  __device__ void SumOfRadius(const Place<Index>& place, V (&values)[kLanes],
-                              const GroupAt& group_at) const {
     if constexpr (kRadius > 0) {
       if (kMaxRadius != 2 && radius_ < kRadius) {
-        return SumOfRadius<kRadius - 1>(place, values, group_at);
+        return SumOf<kRadius - 1>(place, values, group_at);
       }
       V span[kSpan];
       TFLRN_UNROLL
@@ -160,6 +144,16 @@ class TapWindow {
       AddInPairs<kRadius>(span, values);
     }
   }
+
+ private:
+  static constexpr int kGroups = kLanes / kGroup;
+  using Group = Pack<V, kGroup>;
+
+  // A thread's own values, and, before and after them, the packs with their
+  // neighbours.
+  static constexpr int kPad = DivideUp(kMaxRadius, kLanes);
+  static constexpr int kOwn = kPad * kLanes;
+  static constexpr int kSpan = 2 * kOwn + kLanes;
 
   // The windows of a pair's two channels are the pairs that they share, plus
   // one value at one end and, if the radius is even, one pair at the other.
