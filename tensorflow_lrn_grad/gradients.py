@@ -1,10 +1,10 @@
 """The gradients that TensorFlow's automatic differentiation finds.
 
 Importing this module registers LRNGradFromInput as the gradient of `TFLRN>LRN`,
-LRNGradGrad as that of `TFLRN>LRNGrad` and `TFLRN>LRNGradFromInput`, and TensorFlow's
-own ops, which can be differentiated again, as that of `TFLRN>LRNGradGrad`. So
-derivatives of every order exist. `register_lrn_gradient` registers LRNGradFromInput
-for another LRN op.
+LRNGradGrad as that of `TFLRN>LRNGrad`, LRNGradGradFromInput as that of
+`TFLRN>LRNGradFromInput`, and ops that can be differentiated again, most of them
+TensorFlow's own, as those of the last two. So derivatives of every order exist.
+`register_lrn_gradient` registers LRNGradFromInput for another LRN op.
 """
 
 from __future__ import annotations
@@ -40,17 +40,34 @@ def lrn_grad_gradient(
 def _lrn_grad_from_input_gradient(
     op: tf.Operation, output_gradient: tf.Tensor
 ) -> Sequence[tf.Tensor]:
-    """LRNGradGrad, with the gradient by LRN's output passed on to its input.
+    return library.tflrn_lrn_grad_grad_from_input(
+        output_gradient, *op.inputs, **_attributes(op)
+    )
 
-    16-bit types are computed in float32: d_y may be far larger than the sum, and
-    overflow where the sum does not.
+
+@tf.RegisterGradient("TFLRN>LRNGradGradFromInput")
+def _lrn_grad_grad_from_input_gradient(
+    op: tf.Operation, *output_gradients: tf.Tensor
+) -> list[tf.Tensor]:
+    """The gradient of LRNGradGradFromInput with respect to its three inputs.
+
+    Its outputs are those of LRNGradGrad, with d_y, the gradient by LRN's output y,
+    passed on to LRN's input x: d_x + LRNGradFromInput(d_y, x). The upstream gradient
+    g_x reaches x through both, and, through y, once more. 16-bit types are computed in
+    float32: d_y may be far larger than the sum, and overflow where the sum does not.
     """
     attributes = _attributes(op)
-    u, dy, x = _widened((output_gradient, *op.inputs))
+    u, dy, x = _widened(op.inputs)
+    g_dy, g_x = _widened(output_gradients)
     y = lrn(x, **attributes)
-    d_dy, d_x, d_y = library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes)
-    d_x += lrn_grad(d_y, x, **attributes)
-    return [tf.cast(gradient, op.inputs[0].dtype) for gradient in (d_dy, d_x)]
+    d_y = library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes).d_output_image
+    g_y, by_x_of_sum = library.tflrn_lrn_grad_grad_from_input(g_x, d_y, x, **attributes)
+    by_u, by_dy, by_x, by_y = _derivatives_of_lrn_grad_grad(
+        (u, dy, x, y), (g_dy, g_x, g_y), **attributes
+    )
+    by_x += by_x_of_sum + lrn_grad(by_y, x, **attributes)
+    dtype = op.inputs[0].dtype
+    return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x)]
 
 
 @tf.RegisterGradient("TFLRN>LRNGradGrad")
@@ -58,6 +75,24 @@ def _lrn_grad_grad_gradient(
     op: tf.Operation, *output_gradients: tf.Tensor
 ) -> list[tf.Tensor]:
     """The gradient of LRNGradGrad with respect to its four inputs.
+
+    16-bit types are computed in float32.
+    """
+    gradients = _derivatives_of_lrn_grad_grad(
+        _widened(op.inputs), _widened(output_gradients), **_attributes(op)
+    )
+    return [tf.cast(gradient, op.inputs[0].dtype) for gradient in gradients]
+
+
+def _derivatives_of_lrn_grad_grad(
+    inputs: Sequence[tf.Tensor],
+    output_gradients: Sequence[tf.Tensor],
+    depth_radius: int,
+    bias: float,
+    alpha: float,
+    beta: float,
+) -> list[tf.Tensor]:
+    """The gradients of LRNGradGrad with respect to its inputs u, dy, x and y.
 
     In the notation of cc/core/formulas.h, with W(t)_j the window sum of t and
     c = 2 alpha beta, LRNGrad is the transpose of a linear map:
@@ -75,18 +110,14 @@ def _lrn_grad_grad_gradient(
     since k is in W(j) if and only if j is in W(k). Everything is written in
     TensorFlow's ops, so that any outer tape or accumulator can take the next
     derivative. A tape in here would find no gradient under an accumulator or in the
-    gradient of a loop. 16-bit types are computed in float32. Where g_dy_j or dy_j is
-    0, its terms contribute nothing.
+    gradient of a loop. Where g_dy_j or dy_j is 0, its terms contribute nothing.
     """
-    attributes = _attributes(op)
-    radius = attributes["depth_radius"]
-    alpha, beta = attributes["alpha"], attributes["beta"]
-    u, dy, x, y = _widened(op.inputs)
-    g_dy, g_x, g_y = _widened(output_gradients)
+    u, dy, x, y = inputs
+    g_dy, g_x, g_y = output_gradients
     c = 2 * alpha * beta
 
     def window_sums(values: tf.Tensor) -> tf.Tensor:
-        return _window_sums(values, radius)
+        return _window_sums(values, depth_radius)
 
     def h_by_norm(
         norm: tf.Tensor, p: tf.Tensor, u: tf.Tensor, y: tf.Tensor
@@ -121,7 +152,7 @@ def _lrn_grad_grad_gradient(
         by_q = 2 * alpha * h_by_norm(norm, p, u, y)
         return by_u, by_y, by_p, by_norm, by_q, -c * y / norm
 
-    norm = attributes["bias"] + alpha * window_sums(x * x)
+    norm = bias + alpha * window_sums(x * x)
     p, q, r = window_sums(x * u), window_sums(x * g_x), window_sums(u * g_x)
     weighted_h = _weighted(g_dy, derivatives_of_h, norm, p, u, y)
     weighted_k = _weighted(dy, derivatives_of_k, norm, p, u, y, q, r, g_y)
@@ -132,8 +163,7 @@ def _lrn_grad_grad_gradient(
     by_x = 2 * alpha * x * window_sums(by_norm) + u * over_p + g_x * window_sums(by_q)
     # The sum is linear in dy: this is K.
     by_dy = 2 * alpha * q * h_by_norm(norm, p, u, y) - c * (y * r + g_y * p) / norm
-    dtype = op.inputs[0].dtype
-    return [tf.cast(gradient, dtype) for gradient in (by_u, by_dy, by_x, by_y)]
+    return [by_u, by_dy, by_x, by_y]
 
 
 def _widened(tensors: Iterable[tf.Tensor]) -> list[tf.Tensor]:

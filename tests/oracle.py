@@ -136,10 +136,10 @@ def lrn_grad_grad(
     u: np.ndarray,
     dy: np.ndarray,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     p: Params,
     arithmetic: np.dtype = FLOAT64,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """d_dy, d_x, d_y: the gradient of sum(u * lrn_grad(dy, x, y)).
 
     With P_j = sum_{k in W(j)} x_k u_k:
@@ -150,11 +150,21 @@ def lrn_grad_grad(
                  + 2 alpha x_m sum_{j in W(m)} ( 2 alpha beta dy_j y_j P_j / N_j^2
                                                  - beta u_j dy_j N_j^(-beta - 1) )
 
-    Where dy_j is zero, the terms that contain it are zero.
+    Where dy_j is zero, the terms that contain it are zero. If y is None, it is LRN of
+    x, there is no d_y, and d_x includes what comes through y:
+
+        d_x_m  = - 2 alpha beta u_m sum_{j in W(m)} dy_j y_j / N_j
+                 - 2 alpha beta dy_m P_m N_m^(-beta - 1)
+                 + 2 alpha x_m sum_{j in W(m)} (
+                     2 alpha beta (1 + beta) dy_j y_j P_j / N_j^2
+                     - beta u_j dy_j N_j^(-beta - 1) )
     """
+    y_is_given = y is not None
+    y = y if y_is_given else lrn(x, p, arithmetic)
     u, dy, x, y = (a.astype(arithmetic) for a in (u, dy, x, y))
     _, alpha, beta = p.rounded(arithmetic)
     r = p.depth_radius
+    times = 1 if y_is_given else 1 + beta
     with np.errstate(all="ignore"):
         n = norms(x, p)
         zero = dy == 0
@@ -165,12 +175,15 @@ def lrn_grad_grad(
         second = np.where(
             zero,
             0,
-            2 * alpha * beta * dy * y * pj / (n * n)
+            2 * alpha * beta * times * dy * y * pj / (n * n)
             - beta * u * dy * np.power(n, -beta - 1),
         )
         d_x = -2 * alpha * beta * u * window_sums(first, r)
         d_x = d_x + 2 * alpha * x * window_sums(second, r)
-        return d_dy, d_x, d_y
+        if y_is_given:
+            return d_dy, d_x, d_y
+        direct = 2 * alpha * beta * dy * pj * np.power(n, -beta - 1)
+        return d_dy, d_x - np.where(zero, 0, direct)
 
 
 @dataclass(frozen=True)
@@ -292,47 +305,53 @@ def lrn_grad_grad_error(
     u: np.ndarray,
     dy: np.ndarray,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     p: Params,
     dtype: np.dtype,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far a kernel's three results may be from the exact ones.
+) -> tuple[np.ndarray, ...]:
+    """How far a kernel's results may be from those of lrn_grad_grad.
 
     Sums nest three deep here (N, P and the outer one), so the number of summands is
-    that of two windows.
+    that of two windows; of three, if y is computed, whose error then is not small
+    beside theirs.
     """
+    y_is_given = y is not None
+    y = y if y_is_given else lrn(x, p, wide(dtype))
     u, dy, x, y = (np.abs(a.astype(wide(dtype))) for a in (u, dy, x, y))
     _, alpha, beta = np.abs(p.rounded(x.dtype))
     signed_beta = p.rounded(x.dtype)[2]
     r = p.depth_radius
-    summands = 2 * _width(x, p) + 1
+    summands = (2 if y_is_given else 3) * _width(x, p) + 1
+    # A y that the kernel computes has the norm's error, too.
+    of_y = 0 if y_is_given else beta
     with np.errstate(all="ignore"):
         n = _norms_error(x, p, dtype)
         zero = dy == 0
         pj = window_sums(x * u, r)
         scale = 2 * alpha * beta
-        inverse = n.power(-1)
-        first = np.where(zero, 0, dy * y * inverse * n.factor(1))
-        second = np.where(
-            zero,
-            0,
-            scale * dy * y * pj * inverse**2 * n.factor(2)
-            + beta * u * dy * n.power(-signed_beta - 1) * n.factor(signed_beta + 1),
-        )
-        d_dy = u * n.power(-signed_beta) * n.factor(beta)
-        d_dy = d_dy + scale * y * inverse * pj * n.factor(1)
+        power, inverse = n.power(-signed_beta), n.power(-1)
+        first = np.where(zero, 0, dy * y * inverse * n.factor(1 + of_y))
+        second = scale * (1 + of_y) * y * pj * inverse * n.factor(2 + of_y)
+        second = second + beta * u * power * n.factor(signed_beta + 1)
+        second = np.where(zero, 0, dy * inverse * second)
+        d_dy = u * power * n.factor(beta)
+        d_dy = d_dy + scale * y * inverse * pj * n.factor(1 + of_y)
         d_y = np.where(zero, 0, scale * dy * inverse * pj * n.factor(1))
         d_x = scale * u * window_sums(first, r)
         d_x = d_x + 2 * alpha * x * window_sums(second, r)
         lost = n.smallest * (1 + scale) * (1 + inverse) ** 2
         lost = lost * (1 + u + x) * (1 + dy) * (1 + y) * (1 + pj)
+        if not y_is_given:
+            d_x = d_x + d_y * power * n.factor(1 + beta)
+            lost = lost * (1 + power) * (1 + x) * (1 + beta)
         everywhere = x * window_sums(lost, r) + lost
         uncertain = window_sums(n.uncertain.astype(x.dtype), r) > 0
-        return (
+        errors = (
             _bound(summands, dtype, d_dy, lost, n.uncertain),
             _bound(summands, dtype, d_x, everywhere, uncertain),
             _bound(summands, dtype, d_y, lost, n.uncertain),
         )
+        return errors if y_is_given else errors[:2]
 
 
 def assert_close(

@@ -52,7 +52,9 @@ def test_inputs_have_the_stock_op_s_names(op: str) -> None:
     assert list(inspect.signature(OPS[op]).parameters)[: len(ours)] == ours
 
 
-@pytest.mark.parametrize("op", [*OPS, "TFLRN>LRNGradGrad"])
+@pytest.mark.parametrize(
+    "op", [*OPS, "TFLRN>LRNGradGrad", "TFLRN>LRNGradGradFromInput"]
+)
 def test_advertised_types_have_kernels(op: str) -> None:
     """Exactly those types, on every device that the library was built for."""
     allowed = attributes(op)["T"].allowed_values.list.type

@@ -63,6 +63,9 @@ def test_derivatives(rng: np.random.Generator) -> None:
     assert slope(lambda t: lrn_grad(t, x, y, P), dy, u) == pytest.approx(d_dy)
     assert slope(lambda t: lrn_grad(dy, t, y, P), x, u) == pytest.approx(d_x)
     assert slope(lambda t: lrn_grad(dy, x, t, P), y, u) == pytest.approx(d_y)
+    d_dy, d_x = ((step * d).sum() for d in lrn_grad_grad(u, dy, x, None, P))
+    assert slope(lambda t: lrn_grad(t, x, None, P), dy, u) == pytest.approx(d_dy)
+    assert slope(lambda t: lrn_grad(dy, t, None, P), x, u) == pytest.approx(d_x)
 
 
 @pytest.mark.parametrize("dtype", [HALF, BFLOAT16])

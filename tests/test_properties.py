@@ -74,9 +74,15 @@ def forward(x: np.ndarray, p: Params) -> np.ndarray:
     return tlg.lrn(x, **p.attributes()).numpy()
 
 
-def grad_grad(*arrays: np.ndarray, p: Params) -> list[np.ndarray]:
-    """LRNGradGrad of u, dy, x and y."""
-    op = tlg._load.library.tflrn_lrn_grad_grad
+def grad_grad(
+    u: np.ndarray, dy: np.ndarray, x: np.ndarray, y: np.ndarray | None, p: Params
+) -> list[np.ndarray]:
+    """LRNGradGrad, with y or without."""
+    library = tlg._load.library
+    if y is None:
+        op, arrays = library.tflrn_lrn_grad_grad_from_input, (u, dy, x)
+    else:
+        op, arrays = library.tflrn_lrn_grad_grad, (u, dy, x, y)
     # TensorFlow's wrapper of the op would take NumPy's float64 as float32.
     results = op(*map(tf.constant, arrays), **p.attributes())
     return [result.numpy() for result in results]
@@ -97,11 +103,13 @@ def test_oracle(
 def test_oracle_of_the_second_gradient(
     seed: int, rows: int, channels: int, dtype: np.dtype, p: Params
 ) -> None:
-    operands = draw(seed, 4, rows, channels, dtype)
-    exact = lrn_grad_grad(*operands, p, wide(dtype))
-    errors = lrn_grad_grad_error(*operands, p, dtype)
-    for got, *expected in zip(grad_grad(*operands, p=p), exact, errors, strict=True):
-        assert_close(got, *expected, p, least_compared=1)
+    u, dy, x, y = draw(seed, 4, rows, channels, dtype)
+    for output in (y, None):
+        results = grad_grad(u, dy, x, output, p)
+        exact = lrn_grad_grad(u, dy, x, output, p, wide(dtype))
+        errors = lrn_grad_grad_error(u, dy, x, output, p, dtype)
+        for got, *expected in zip(results, exact, errors, strict=True):
+            assert_close(got, *expected, p, least_compared=1)
 
 
 # Any bits at all: NaN, infinities, denormals, the largest numbers.
@@ -142,9 +150,11 @@ def test_rows_are_independent(
         grad(dy[order], x[order], None, p), grad(dy, x, None, p)[order]
     )
     np.testing.assert_array_equal(forward(x[order], p), forward(x, p)[order])
-    permuted = grad_grad(x[order], dy[order], x[order], y[order], p=p)
-    for got, whole in zip(permuted, grad_grad(x, dy, x, y, p=p), strict=True):
-        np.testing.assert_array_equal(got, whole[order])
+    for output in (y, None):
+        permuted_output = None if output is None else output[order]
+        permuted = grad_grad(x[order], dy[order], x[order], permuted_output, p)
+        for got, whole in zip(permuted, grad_grad(x, dy, x, output, p), strict=True):
+            np.testing.assert_array_equal(got, whole[order])
 
 
 @given(seeds, row_counts, channel_counts, dtypes, params)
@@ -223,7 +233,7 @@ def test_second_gradient_is_the_adjoint_of_the_first(
     """LRNGrad is linear in dy, and affine in y. For the linear part J of each,
     <u, J v> = <J^T u, v>, where J^T u is LRNGradGrad's output for that input."""
     u, v, dy, x, y = draw(seed, 5, rows, channels)
-    d_dy, _, d_y = grad_grad(u, dy, x, y, p=p)
+    d_dy, _, d_y = grad_grad(u, dy, x, y, p)
     d_dy_error, _, d_y_error = lrn_grad_grad_error(u, dy, x, y, p, FLOAT64)
     zero = np.zeros_like(y)
     by_dy, by_y = grad(v, x, y, p), grad(dy, x, v, p) - grad(dy, x, zero, p)

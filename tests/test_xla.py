@@ -27,6 +27,7 @@ HANDLERS = (
     "tflrn.lrn_grad.v1",
     "tflrn.lrn_grad_from_input.v1",
     "tflrn.lrn_grad_grad.v1",
+    "tflrn.lrn_grad_grad_from_input.v1",
 )
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=case_id)
 
@@ -58,6 +59,7 @@ def all_ops(p: Params) -> Callable[..., list[tf.Tensor]]:
             tlg.lrn_grad(dy, x, y, **attributes),
             tlg.lrn_grad(dy, x, **attributes),
             *library.tflrn_lrn_grad_grad(u, dy, x, y, **attributes),
+            *library.tflrn_lrn_grad_grad_from_input(u, dy, x, **attributes),
         ]
 
     return function
@@ -81,7 +83,7 @@ def operands(
 def assert_compiled_as_outside(p: Params, tensors: list[tf.Tensor]) -> None:
     outside = all_ops(p)(*tensors)
     inside = compiled(all_ops(p))(*tensors)
-    assert len(inside) == 6
+    assert len(inside) == 8
     for a, b in zip(inside, outside, strict=True):
         assert_same_bits(a, b)
 
@@ -331,11 +333,7 @@ def test_a_number_of_channels_that_depends_on_values(
     there = rng.random(40) < 0.7
 
     def function(there: tf.Tensor, *tensors: tf.Tensor) -> list[tf.Tensor]:
-        u, dy, x, y = (tf.boolean_mask(t, there, 3) + 3 for t in tensors)
-        p = P.attributes()
-        seconds = library.tflrn_lrn_grad_grad(u, dy, x, y, **p)
-        firsts = tlg.lrn_grad(dy, x, y, **p), tlg.lrn_grad(dy, x, **p)
-        return [tlg.lrn(x, **p), *firsts, *seconds]
+        return all_ops(P)(*(tf.boolean_mask(t, there, 3) + 3 for t in tensors))
 
     inside, outside = compiled(function)(there, *tensors), function(there, *tensors)
     for a, b in zip(inside, outside, strict=True):
@@ -539,7 +537,8 @@ THREADS = """
     def function(x):
         y = tlg.lrn(x, 2)
         firsts = tlg.lrn_grad(x, x, y, 20), tlg.lrn_grad(x, x, None, 20)
-        return y, *firsts, *library.tflrn_lrn_grad_grad(x, x, x, y)
+        seconds = library.tflrn_lrn_grad_grad(x, x, x, y)
+        return y, *firsts, *seconds, *library.tflrn_lrn_grad_grad_from_input(x, x, x)
 
     def times():
         tasks = Path("/proc/self/task").iterdir()

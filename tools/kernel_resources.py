@@ -45,7 +45,12 @@ MAX_TAP_RADIUS = 8  # kMaxTapRadius of cc/cuda/windows.h
 # Of the versions "even" and "uneven".
 LANES = {"half": (8, 4), "bfloat16": (8, 4), "float": (4, 4), "double": (2, 2)}
 POWERS = ("plain", "others", "all")
-OPS = {"LrnSteps": "LRN", "LrnGradSteps": "LRNGrad", "LrnGradGradSteps": "LRNGradGrad"}
+OPS = {
+    "LrnSteps": "LRN",
+    "LrnGradSteps": "LRNGrad",
+    "LrnGradGradSteps": "LRNGradGrad",
+    "LrnGradGradFromInputSteps": "LRNGradGradFromInput",
+}
 CONSTANTS = {
     "lrn_rows-inl.h": [
         ("kAll ? args.plain_power", "kAll ? true"),

@@ -167,6 +167,7 @@ const bool registered = [] {
   RegisterTypes<LrnGrad>("LrnGrad");
   RegisterTypes<LrnGradFromInput>("LrnGradFromInput");
   RegisterTypes<LrnGradGrad>("LrnGradGrad");
+  RegisterTypes<LrnGradGradFromInput>("LrnGradGradFromInput");
   return true;
 }();
 

@@ -27,6 +27,8 @@ extern "C" int tflrn_move(int reads, int writes, const char* const* in,
     Move<2, 1>(in, out, lines);
   } else if (reads == 3 && writes == 1) {
     Move<3, 1>(in, out, lines);
+  } else if (reads == 3 && writes == 2) {
+    Move<3, 2>(in, out, lines);
   } else if (reads == 4 && writes == 3) {
     Move<4, 3>(in, out, lines);
   } else {

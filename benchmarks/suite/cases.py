@@ -14,6 +14,7 @@ TENSORS = {
     "LRNGrad": (3, 1),
     "LRNGradFromInput": (2, 1),
     "LRNGradGrad": (4, 3),
+    "LRNGradGradFromInput": (3, 2),
 }
 SIZES = {"half": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -82,6 +83,7 @@ LAYERS = (*NETWORKS, *RADIUS_5, BETA, RADIUS_64)
 
 TARGETS = ("avx512", "avx2", "baseline")
 FIRST_ORDER = ("LRN", "LRNGrad")
+SECOND_ORDER = ("LRNGradGrad", "LRNGradGradFromInput")
 OTHERS = ("stock", "stock XLA", "PyTorch", "oneDNN")
 MEMORY = ("add", "loop")
 RADII = (0, 1, 2, 3, 5, 8, 9, 16, 32, 64, 128, 256, 512)
@@ -156,10 +158,11 @@ def of_target(layer: Layer, target: str) -> str:
 
 
 def second() -> Iterator[Group]:
-    """The second gradient, and a loop with four reads and three writes."""
+    """The second gradients, and a loop that moves the same bytes."""
     for layer in (NETWORKS[0], NETWORKS[1], NETWORKS[3]):
         types = SIZES if layer is NETWORKS[0] else ("float32",)
-        yield Group("second", layer.name, beside_loop("LRNGradGrad", layer, types))
+        for op in SECOND_ORDER:
+            yield Group("second", layer.name, beside_loop(op, layer, types))
 
 
 def radius() -> Iterator[Group]:

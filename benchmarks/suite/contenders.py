@@ -1,6 +1,6 @@
 """The contenders that are measured.
 
-ours            tlg.lrn, tlg.lrn_grad, the same without y, the op LRNGradGrad
+ours            tlg.lrn, tlg.lrn_grad, the same without y, the ops of second gradients
 stock           tf.raw_ops.LRN, tf.raw_ops.LRNGrad, which always gets y
 stock XLA       the same in a tf.function(jit_compile=True)
 ours XLA        ours in such a function
@@ -33,7 +33,7 @@ import tensorflow as tf
 
 import tensorflow_lrn_grad as tlg
 from suite import native
-from suite.cases import TENSORS, Case
+from suite.cases import SECOND_ORDER, TENSORS, Case
 from tensorflow_lrn_grad._load import library
 
 
@@ -76,6 +76,7 @@ class Operands:
             "LRNGrad": "dy x y",
             "LRNGradFromInput": "dy x",
             "LRNGradGrad": "u dy x y",
+            "LRNGradGradFromInput": "u dy x",
         }
         return [getattr(self, name) for name in names[self.case.op].split()]
 
@@ -98,6 +99,7 @@ OUR_OPS = {
     "LRNGrad": tlg.lrn_grad,
     "LRNGradFromInput": tlg.lrn_grad,
     "LRNGradGrad": library.tflrn_lrn_grad_grad,
+    "LRNGradGradFromInput": library.tflrn_lrn_grad_grad_from_input,
 }
 
 
@@ -204,7 +206,7 @@ def pytorch(case: Case, operands: Operands) -> Call:
         import torch
     except ImportError as error:
         raise UnavailableError(f"no PyTorch: {error}") from error
-    if case.op == "LRNGradGrad" or case.dtype not in ("float32", "float64"):
+    if case.op in SECOND_ORDER or case.dtype not in ("float32", "float64"):
         raise UnavailableError("left out")
 
     def channels_last(tensor: tf.Tensor) -> Any:
@@ -237,7 +239,7 @@ def onednn(case: Case, operands: Operands) -> Call:
         reason = "libdnnl-dev is not installed" if missing else str(error)
         raise UnavailableError(f"no oneDNN: {reason}") from error
     numbers = {"float32": 0, "half": 1, "bfloat16": 2}
-    if case.op == "LRNGradGrad" or case.dtype not in numbers:
+    if case.op in SECOND_ORDER or case.dtype not in numbers:
         raise UnavailableError("oneDNN has no such LRN")
     backward, p = case.op == "LRNGrad", case.params
     x = operands.x.numpy()

@@ -220,13 +220,14 @@ def verify(case: Case, operands: Any, result: Any, ours: bool) -> None:
         return array.reshape(rows, channels)[picked]
 
     inputs = [some(tensor) for tensor in operands.inputs()]
-    if case.op == "LRNGradFromInput":
+    if case.op.endswith("FromInput"):
         inputs.append(None)
     functions = {
         "LRN": (lrn, lrn_error),
         "LRNGrad": (lrn_grad, lrn_grad_error),
         "LRNGradFromInput": (lrn_grad, lrn_grad_error),
         "LRNGradGrad": (lrn_grad_grad, lrn_grad_grad_error),
+        "LRNGradGradFromInput": (lrn_grad_grad, lrn_grad_grad_error),
     }
     exact_of, error_of = functions[case.op]
     dtype = inputs[0].dtype

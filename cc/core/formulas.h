@@ -18,13 +18,22 @@
 //                           (2 alpha beta y_j P_j / norm_j - beta u_j
 //                           norm_j^-beta)
 //
+// If y is computed from x, d_y is not an output, but part of d_x:
+//
+//   LRNGradGradFromInput
+//                d_dy_j = as above
+//                d_x_m  = - 2 alpha beta u_m sum_{j in W(m)} dy_j y_j / norm_j
+//                         - 2 alpha beta (dy_m / norm_m) P_m norm_m^-beta
+//                         + 2 alpha x_m sum_{j in W(m)} (dy_j / norm_j)
+//                           (2 alpha beta y_j P_j / norm_j - beta d_dy_j)
+//
 // y is from A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet classification
 // with deep convolutional neural networks", 2012, section 3.3. dx is the
 // transposed Jacobian of y applied to dy, with x_j norm_j^(-beta-1) written as
 // y_j / norm_j, where y is the tensor that LRNGrad is given. LRNGradFromInput
 // is LRNGrad with y_j = x_j * norm_j^-beta, not rounded to the tensors' type.
 // LRNGradGrad is the derivative of sum_k u_k dx_k with respect to each of
-// LRNGrad's inputs.
+// LRNGrad's inputs, LRNGradGradFromInput to each of LRNGradFromInput's.
 //
 // V is a floating-point type or a vector of one (lanes.h), Scalar its element.
 // Divisor is V, or a type that stands in for a norm to divide by (InverseNorm
@@ -113,6 +122,24 @@ TFLRN_INLINE V GradGradTerm(V u, V dy, V y, Divisor norm, V power, V window_sum,
   const V minus_inner = MultiplyAdd(y / norm * c.minus_two_alpha_beta,
                                     window_sum, u * power * c.beta);
   return dy == V{} ? V{} : -dy / norm * minus_inner;
+}
+
+// The summand that takes its place if y is computed from x. d_dy is d_dy_j, not
+// rounded to the tensors' type.
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradTermFromInput(V dy, V y, Divisor norm, V window_sum,
+                                     V d_dy, const LrnCoefficients<Scalar>& c) {
+  const V minus_inner =
+      MultiplyAdd(y / norm * c.minus_two_alpha_beta, window_sum, d_dy * c.beta);
+  return dy == V{} ? V{} : -dy / norm * minus_inner;
+}
+
+// The part of d_x_m that then comes through y_m alone, with window_sum = P_m.
+template <class V, class Divisor, class Scalar>
+TFLRN_INLINE V GradGradDirect(V dy, Divisor norm, V power, V window_sum,
+                              const LrnCoefficients<Scalar>& c) {
+  return dy == V{} ? V{}
+                   : dy / norm * c.minus_two_alpha_beta * window_sum * power;
 }
 
 // d_x_m, with the window sums of GradTerm and GradGradTerm.

@@ -39,6 +39,15 @@ struct LrnGradGrad {
       "grad_output", "input_grads", "input_image", "output_image"};
 };
 
+// LrnGradGrad, with the output image that Lrn would compute: the gradient of
+// LrnGradFromInput.
+struct LrnGradGradFromInput {
+  static constexpr size_t kInputs = 3;
+  static constexpr size_t kOutputs = 2;
+  static constexpr InputNames<kInputs> kInputNames = {
+      "grad_output", "input_grads", "input_image"};
+};
+
 // The tensors of one call of `Op`, in the op's order: each is `rows` rows of
 // `channels` contiguous values.
 template <class Op, class T>

@@ -114,7 +114,7 @@ inline int64_t WideBufferElements(int64_t channels, int64_t radius) {
 }
 
 // The most buffers of BufferElements that an op uses.
-constexpr int64_t kMaxBuffers = 4;
+constexpr int64_t kMaxBuffers = 5;
 
 }  // namespace tflrn::cpu
 

@@ -218,13 +218,15 @@ struct LrnGradOp {
   }
 };
 
-template <class T>
+// With y given, it is also a value to differentiate by. Otherwise y and d_y are
+// null: LrnGradGradFromInput.
+template <class T, bool kYIsGiven>
 struct LrnGradGradOp {
   using Type = T;
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
-  static constexpr int kTensors = 7, kRounds = 2, kValues = 2;
-  static constexpr bool kKeeps = false;
+  static constexpr int kTensors = kYIsGiven ? 7 : 5, kRounds = 2, kValues = 2;
+  static constexpr bool kKeeps = !kYIsGiven;
   const T* u;
   const T* dy;
   const T* x;
@@ -234,18 +236,25 @@ struct LrnGradGradOp {
   T* d_y;
 
   LrnGradGradOp From(int64_t begin) const {
-    return {u + begin,    dy + begin,  x + begin,  y + begin,
-            d_dy + begin, d_x + begin, d_y + begin};
+    LrnGradGradOp from = {u + begin,    dy + begin,  x + begin, nullptr,
+                          d_dy + begin, d_x + begin, nullptr};
+    if constexpr (kYIsGiven) {
+      from.y = y + begin;
+      from.d_y = d_y + begin;
+    }
+    return from;
   }
 
   TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
     __builtin_prefetch(u + read);
     __builtin_prefetch(dy + read);
     __builtin_prefetch(x + read);
-    __builtin_prefetch(y + read);
     __builtin_prefetch(d_dy + write, kForWriting);
     __builtin_prefetch(d_x + write, kForWriting);
-    __builtin_prefetch(d_y + write, kForWriting);
+    if constexpr (kYIsGiven) {
+      __builtin_prefetch(y + read);
+      __builtin_prefetch(d_y + write, kForWriting);
+    }
   }
 
   template <int kParts>
@@ -258,28 +267,39 @@ struct LrnGradGradOp {
 
   template <int kParts, class Power>
   TFLRN_MEMBER void Second(const LrnCoefficients<Scalar>& c, int64_t i,
-                           int64_t left, const Group<V, kParts>&,
+                           int64_t left, const Group<V, kParts>& x_i,
                            const Group<V, kParts> (&sums)[kValues],
                            const Group<Power, kParts>& at,
                            Group<V, kParts> (&values)[kValues],
-                           Group<V, kParts>&) const {
+                           Group<V, kParts>& kept) const {
     const auto u_i = Load<kParts>(u + i, left);
     const auto dy_i = Load<kParts>(dy + i, left);
-    const auto y_i = Load<kParts>(y + i, left);
+    const auto y_i = kYIsGiven ? Load<kParts>(y + i, left) : Outputs(x_i, at);
     const auto d_dy_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
       return GradGradDy(u_i[p], y_i[p], at[p].norm, at[p].power, sums[1][p], c);
     });
     Store(d_dy_i, d_dy + i, left);
-    const auto d_y_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
-      return GradGradY(dy_i[p], at[p].norm, sums[1][p], c);
-    });
-    Store(d_y_i, d_y + i, left);
+    if constexpr (kYIsGiven) {
+      const auto d_y_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+        return GradGradY(dy_i[p], at[p].norm, sums[1][p], c);
+      });
+      Store(d_y_i, d_y + i, left);
+    } else {
+      kept = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+        return GradGradDirect(dy_i[p], at[p].norm, at[p].power, sums[1][p], c);
+      });
+    }
     values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
       return GradTerm(dy_i[p], y_i[p], at[p].norm);
     });
     values[1] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
-      return GradGradTerm(u_i[p], dy_i[p], y_i[p], at[p].norm, at[p].power,
-                          sums[1][p], c);
+      if constexpr (kYIsGiven) {
+        return GradGradTerm(u_i[p], dy_i[p], y_i[p], at[p].norm, at[p].power,
+                            sums[1][p], c);
+      } else {
+        return GradGradTermFromInput(dy_i[p], y_i[p], at[p].norm, sums[1][p],
+                                     d_dy_i[p], c);
+      }
     });
   }
 
@@ -287,10 +307,11 @@ struct LrnGradGradOp {
   TFLRN_MEMBER void Finish(const LrnCoefficients<Scalar>& c, int64_t i,
                            int64_t left, const Group<V, kParts>& x_i,
                            const Group<V, kParts> (&sums)[kValues],
-                           const Group<V, kParts>&) const {
+                           const Group<V, kParts>& kept) const {
     const auto u_i = Load<kParts>(u + i, left);
     const auto d_x_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
-      return GradGradX(u_i[p], x_i[p], sums[0][p], sums[1][p], c);
+      const V sum = GradGradX(u_i[p], x_i[p], sums[0][p], sums[1][p], c);
+      return kYIsGiven ? sum : kept[p] + sum;
     });
     Store(d_x_i, d_x + i, left);
   }
@@ -634,8 +655,13 @@ template <class T>
 void LrnGradGrad(const LrnParams& params, const T* u, const T* dy, const T* x,
                  const T* y, T* d_dy, T* d_x, T* d_y, int64_t rows,
                  int64_t channels, void* scratch) {
-  Run(params, LrnGradGradOp<T>{u, dy, x, y, d_dy, d_x, d_y}, rows, channels,
-      scratch);
+  if (y != nullptr) {
+    Run(params, LrnGradGradOp<T, true>{u, dy, x, y, d_dy, d_x, d_y}, rows,
+        channels, scratch);
+  } else {
+    Run(params, LrnGradGradOp<T, false>{u, dy, x, nullptr, d_dy, d_x, nullptr},
+        rows, channels, scratch);
+  }
 }
 
 template <class T>

@@ -52,7 +52,8 @@ void LrnGradRows(const LrnParams& params, const T* dy, const T* x, const T* y,
                  T* dx, int64_t rows, int64_t channels, void* scratch);
 
 // The gradients of sum_k u_k dx_k with respect to LrnGradRows' inputs dy, x and
-// y (formulas in cc/core/formulas.h). d_dy may be the buffer dy, d_x may be x,
+// y (formulas in cc/core/formulas.h). If y and d_y are null, y is computed from
+// x, and d_x is the gradient of both. d_dy may be the buffer dy, d_x may be x,
 // d_y may be y; otherwise buffers must not overlap.
 template <class T>
 void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,

@@ -41,6 +41,13 @@ void Compute(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
                   t.out[1], t.out[2], t.rows, t.channels, scratch);
 }
 
+template <class T>
+void Compute(const LrnParams& params,
+             const RowTensors<LrnGradGradFromInput, T>& t, void* scratch) {
+  LrnGradGradRows<T>(params, t.in[0], t.in[1], t.in[2], nullptr, t.out[0],
+                     t.out[1], nullptr, t.rows, t.channels, scratch);
+}
+
 // With scratch memory of its own; false if none could be allocated.
 template <class Op, class T>
 bool Compute(const LrnParams& params, const RowTensors<Op, T>& tensors) {
@@ -66,6 +73,7 @@ constexpr int64_t CycleTenths(Lrn) { return 7; }
 constexpr int64_t CycleTenths(LrnGrad) { return 11; }
 constexpr int64_t CycleTenths(LrnGradFromInput) { return 11; }
 constexpr int64_t CycleTenths(LrnGradGrad) { return 18; }
+constexpr int64_t CycleTenths(LrnGradGradFromInput) { return 18; }
 
 // Shares the rows over a thread pool (share_rows.h); false if a thread could
 // not allocate its scratch memory.

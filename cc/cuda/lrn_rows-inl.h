@@ -460,6 +460,7 @@ size_t WorkspaceBytes(Op op, const LrnParams& params, int64_t rows,
     case Op::kLrnGradFromInput:
       return WorkspaceBytesOf<LrnGradSteps, T>(params, rows, channels);
     case Op::kLrnGradGrad:
+    case Op::kLrnGradGradFromInput:
       return WorkspaceBytesOf<LrnGradGradSteps, T>(params, rows, channels);
   }
   return 0;
@@ -485,6 +486,10 @@ int LaunchLrnGradGrad(const LrnParams& params, const T* u, const T* dy,
                       const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
                       int64_t rows, int64_t channels, void* workspace,
                       Stream stream) {
+  if (y == nullptr) {
+    return Launch<LrnGradGradFromInputSteps, T>(
+        params, {{u, dy, x}, {d_dy, d_x}, rows, channels, workspace}, stream);
+  }
   return Launch<LrnGradGradSteps, T>(
       params, {{u, dy, x, y}, {d_dy, d_x, d_y}, rows, channels, workspace},
       stream);

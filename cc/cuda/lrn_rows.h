@@ -36,8 +36,15 @@ namespace tflrn::cuda {
 
 using Stream = CUstream_st*;  // cudaStream_t
 
-// kLrnGradFromInput is LaunchLrnGrad without y.
-enum class Op { kLrn, kLrnGrad, kLrnGradFromInput, kLrnGradGrad };
+// kLrnGradFromInput is LaunchLrnGrad without y, kLrnGradGradFromInput
+// LaunchLrnGradGrad without y.
+enum class Op {
+  kLrn,
+  kLrnGrad,
+  kLrnGradFromInput,
+  kLrnGradGrad,
+  kLrnGradGradFromInput
+};
 
 // 0 unless a row is too long for its window sums to stay in shared memory. Rows
 // of 600 channels fit with every op, T and radius.
@@ -60,8 +67,9 @@ int LaunchLrnGrad(const LrnParams& params, const T* dy, const T* x, const T* y,
                   Stream stream);
 
 // The gradients of sum_k u_k dx_k with respect to LaunchLrnGrad's inputs dy, x
-// and y (cc/core/formulas.h has the formulas). d_dy may be the buffer dy, d_x
-// may be x, d_y may be y; otherwise buffers must not overlap.
+// and y (cc/core/formulas.h has the formulas). If y and d_y are null, y is
+// computed from x, and d_x is the gradient of both. d_dy may be the buffer dy,
+// d_x may be x, d_y may be y; otherwise buffers must not overlap.
 template <class T>
 int LaunchLrnGradGrad(const LrnParams& params, const T* u, const T* dy,
                       const T* x, const T* y, T* d_dy, T* d_x, T* d_y,

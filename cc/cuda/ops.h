@@ -16,6 +16,7 @@ constexpr Op OpOf(Lrn) { return Op::kLrn; }
 constexpr Op OpOf(LrnGrad) { return Op::kLrnGrad; }
 constexpr Op OpOf(LrnGradFromInput) { return Op::kLrnGradFromInput; }
 constexpr Op OpOf(LrnGradGrad) { return Op::kLrnGradGrad; }
+constexpr Op OpOf(LrnGradGradFromInput) { return Op::kLrnGradGradFromInput; }
 
 template <class OpType, class T>
 size_t WorkspaceBytes(const LrnParams& params, const RowTensors<OpType, T>& t) {
@@ -49,6 +50,15 @@ int Launch(const LrnParams& params, const RowTensors<LrnGradGrad, T>& t,
   return LaunchLrnGradGrad(params, t.in[0], t.in[1], t.in[2], t.in[3], t.out[0],
                            t.out[1], t.out[2], t.rows, t.channels, workspace,
                            stream);
+}
+
+template <class T>
+int Launch(const LrnParams& params,
+           const RowTensors<LrnGradGradFromInput, T>& t, void* workspace,
+           Stream stream) {
+  return LaunchLrnGradGrad<T>(params, t.in[0], t.in[1], t.in[2], nullptr,
+                              t.out[0], t.out[1], nullptr, t.rows, t.channels,
+                              workspace, stream);
 }
 
 }  // namespace tflrn::cuda

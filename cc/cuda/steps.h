@@ -142,6 +142,19 @@ struct LrnGradSteps {
   }
 };
 
+// The first values of the second gradients: x^2 and x u.
+template <class T, class V, int kLanes>
+TFLRN_DEVICE void SquareAndMultiply(const Pack<T, kLanes>& x,
+                                    const Pack<T, kLanes>& u,
+                                    V (&values)[2][kLanes]) {
+  TFLRN_UNROLL
+  for (int i = 0; i < kLanes; ++i) {
+    const V x_i = Lane(x, i);
+    values[0][i] = x_i * x_i;
+    values[1][i] = x_i * Lane(u, i);
+  }
+}
+
 template <class T, int kLanesOf>
 struct LrnGradGradSteps {
   static constexpr Op kOp = Op::kLrnGradGrad;
@@ -170,12 +183,7 @@ struct LrnGradGradSteps {
   }
 
   __device__ void FirstValues(Values& values) const {
-    TFLRN_UNROLL
-    for (int i = 0; i < kLanes; ++i) {
-      const V x_i = Lane(x, i);
-      values[0][i] = x_i * x_i;
-      values[1][i] = x_i * Lane(u, i);
-    }
+    SquareAndMultiply(x, u, values);
   }
 
   template <bool kPlain>
@@ -206,6 +214,68 @@ struct LrnGradGradSteps {
     Store(outputs[0] + offset, d_dy, lanes);
     Store(outputs[1] + offset, NarrowAll<V, T>(d_x), lanes);
     Store(outputs[2] + offset, d_y, lanes);
+  }
+};
+
+template <class T, int kLanesOf>
+struct LrnGradGradFromInputSteps {
+  static constexpr Op kOp = Op::kLrnGradGradFromInput;
+  static constexpr int kLanes = kLanesOf;
+  static constexpr int kInputs = 3;
+  static constexpr int kX = 2;
+  static constexpr int kOutputs = 2;
+  static constexpr int kRounds = 2;
+  static constexpr int kWindows = 2;
+  static constexpr int kBytes = kLanes * sizeof(T);
+  using Type = T;
+  using V = typename ComputeType<T>::type;
+  using Values = V[kWindows][kLanes];
+  using Coefficients = LrnCoefficients<V>;
+
+  Pack<T, kLanes> u, dy, x;
+  // Stored at the end, since it may overwrite dy.
+  Pack<T, kLanes> d_dy;
+  V direct[kLanes];
+
+  __device__ void LoadInputs(const T* const* inputs, int64_t offset,
+                             Lanes lanes) {
+    u = Load<kLanes>(inputs[0] + offset, lanes);
+    dy = Load<kLanes>(inputs[1] + offset, lanes);
+    x = Load<kLanes>(inputs[kX] + offset, lanes);
+  }
+
+  __device__ void FirstValues(Values& values) const {
+    SquareAndMultiply(x, u, values);
+  }
+
+  template <bool kPlain>
+  __device__ void WithNorms(const Coefficients& c, Values& values) {
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      const V dy_i = Lane(dy, i);
+      const V norm = Norm(values[0][i], c);
+      const V power = NormPower<T, kPlain>::Of(norm, c.power);
+      const auto divisor = NormPower<T, kPlain>::Divisor(norm);
+      const V x_u = values[1][i];
+      const V y_i = Lane(x, i) * power;
+      const V d_dy_i = GradGradDy(Lane(u, i), y_i, divisor, power, x_u, c);
+      Narrow(d_dy_i, &d_dy.lanes[i]);
+      direct[i] = GradGradDirect(dy_i, divisor, power, x_u, c);
+      values[0][i] = GradTerm(dy_i, y_i, divisor);
+      values[1][i] = GradGradTermFromInput(dy_i, y_i, divisor, x_u, d_dy_i, c);
+    }
+  }
+
+  __device__ void Finish(const Coefficients& c, const Values& sums,
+                         T* const* outputs, int64_t offset, Lanes lanes) const {
+    V d_x[kLanes];
+    TFLRN_UNROLL
+    for (int i = 0; i < kLanes; ++i) {
+      d_x[i] = direct[i] +
+               GradGradX(Lane(u, i), Lane(x, i), sums[0][i], sums[1][i], c);
+    }
+    Store(outputs[0] + offset, d_dy, lanes);
+    Store(outputs[1] + offset, NarrowAll<V, T>(d_x), lanes);
   }
 };
 

@@ -1,5 +1,5 @@
-// The ops TFLRN>LRN, TFLRN>LRNGrad, TFLRN>LRNGradFromInput and
-// TFLRN>LRNGradGrad: their signatures and shape functions.
+// The ops TFLRN>LRN, TFLRN>LRNGrad, TFLRN>LRNGradFromInput, TFLRN>LRNGradGrad
+// and TFLRN>LRNGradGradFromInput: their signatures and shape functions.
 #include "cc/core/lrn_params.h"
 #include "cc/core/ops.h"
 #include "cc/tf/lrn_attributes.h"
@@ -136,6 +136,27 @@ output_image: LRNGrad's input, independent of `input_image`; the shape of
 d_input_grads: The gradient with respect to `input_grads`.
 d_input_image: The gradient with respect to `input_image`.
 d_output_image: The gradient with respect to `output_image`.
+)doc" TFLRN_ATTRIBUTES_DOC);
+
+TFLRN_REGISTER_OP("TFLRN>LRNGradGradFromInput")
+    .Input("grad_output: T")
+    .Input("input_grads: T")
+    .Input("input_image: T")
+    .Output("d_input_grads: T")
+    .Output("d_input_image: T")
+    .SetShapeFn(CommonShape<LrnGradGradFromInput>)
+    .Doc(R"doc(
+Gradient of LRNGradFromInput with respect to each of its two inputs.
+
+LRNGradGrad with output_image_j = input_image_j * norm_j^-beta, which is not read from
+memory, and not rounded to the type. d_input_image includes the gradient with respect
+to output_image, passed on to input_image.
+
+grad_output: 4-D; the gradient with respect to LRNGradFromInput's output.
+input_grads: LRNGradFromInput's input; the shape of `grad_output`.
+input_image: LRNGradFromInput's input; the shape of `grad_output`.
+d_input_grads: The gradient with respect to `input_grads`.
+d_input_image: The gradient with respect to `input_image`.
 )doc" TFLRN_ATTRIBUTES_DOC);
 
 #undef TFLRN_REGISTER_OP

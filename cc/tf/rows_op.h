@@ -39,8 +39,11 @@ inline std::array<int, 3> ForwardableInputs(LrnGrad, int) { return {0, 1, 2}; }
 inline std::array<int, 2> ForwardableInputs(LrnGradFromInput, int) {
   return {0, 1};
 }
+// Each output belongs to the input at the next index: input 0 is grad_output.
 inline std::array<int, 1> ForwardableInputs(LrnGradGrad, int output) {
-  // Each output belongs to the input at the next index: input 0 is grad_output.
+  return {output + 1};
+}
+inline std::array<int, 1> ForwardableInputs(LrnGradGradFromInput, int output) {
   return {output + 1};
 }
 
@@ -124,7 +127,11 @@ class RowsOp : public ::tensorflow::OpKernel {
       Kernel<::tflrn::LrnGradFromInput, T>);                                \
   REGISTER_KERNEL_BUILDER(                                                  \
       Name("TFLRN>LRNGradGrad").Device(device).TypeConstraint<T>("T"),      \
-      Kernel<::tflrn::LrnGradGrad, T>)
+      Kernel<::tflrn::LrnGradGrad, T>);                                     \
+  REGISTER_KERNEL_BUILDER(Name("TFLRN>LRNGradGradFromInput")                \
+                              .Device(device)                               \
+                              .TypeConstraint<T>("T"),                      \
+                          Kernel<::tflrn::LrnGradGradFromInput, T>)
 
 // What REGISTER_KERNEL_BUILDER does, but when called rather than at load time.
 // Priority 0, the default, is that of TensorFlow's own kernels.

@@ -59,6 +59,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_cuda,
                               OnCuda<LrnGradFromInput>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_cuda, OnCuda<LrnGradGrad>,
                               Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_from_input_cuda,
+                              OnCuda<LrnGradGradFromInput>, Binding());
 
 }  // namespace tflrn::xla_ops
 

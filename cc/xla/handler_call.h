@@ -24,10 +24,12 @@ XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_host);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_from_input_host);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_cuda);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_cuda);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_from_input_cuda);
 
 namespace tflrn::xla_ops {
 

@@ -20,6 +20,8 @@ constexpr char kLrnHandler[] = "tflrn.lrn.v1";
 constexpr char kLrnGradHandler[] = "tflrn.lrn_grad.v1";
 constexpr char kLrnGradFromInputHandler[] = "tflrn.lrn_grad_from_input.v1";
 constexpr char kLrnGradGradHandler[] = "tflrn.lrn_grad_grad.v1";
+constexpr char kLrnGradGradFromInputHandler[] =
+    "tflrn.lrn_grad_grad_from_input.v1";
 
 constexpr const char* HandlerName(Lrn) { return kLrnHandler; }
 constexpr const char* HandlerName(LrnGrad) { return kLrnGradHandler; }
@@ -27,6 +29,9 @@ constexpr const char* HandlerName(LrnGradFromInput) {
   return kLrnGradFromInputHandler;
 }
 constexpr const char* HandlerName(LrnGradGrad) { return kLrnGradGradHandler; }
+constexpr const char* HandlerName(LrnGradGradFromInput) {
+  return kLrnGradGradFromInputHandler;
+}
 
 }  // namespace tflrn::xla_ops
 

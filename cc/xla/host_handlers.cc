@@ -38,5 +38,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_from_input_host,
                               OnHost<LrnGradFromInput>, Binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_host, OnHost<LrnGradGrad>,
                               Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(tflrn_lrn_grad_grad_from_input_host,
+                              OnHost<LrnGradGradFromInput>, Binding());
 
 }  // namespace tflrn::xla_ops

@@ -164,6 +164,8 @@ TFLRN_REGISTER_XLA_OP("TFLRN>LRN", RowsXlaOp<Lrn>);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGrad", RowsXlaOp<LrnGrad>);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradFromInput", RowsXlaOp<LrnGradFromInput>);
 TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGrad", RowsXlaOp<LrnGradGrad>);
+TFLRN_REGISTER_XLA_OP("TFLRN>LRNGradGradFromInput",
+                      RowsXlaOp<LrnGradGradFromInput>);
 #undef TFLRN_REGISTER_XLA_OP
 
 }  // namespace tflrn::xla_ops

@@ -19,12 +19,16 @@ TFLRN_REGISTER_HANDLER(kLrnGradHandler, "Host", tflrn_lrn_grad_host);
 TFLRN_REGISTER_HANDLER(kLrnGradFromInputHandler, "Host",
                        tflrn_lrn_grad_from_input_host);
 TFLRN_REGISTER_HANDLER(kLrnGradGradHandler, "Host", tflrn_lrn_grad_grad_host);
+TFLRN_REGISTER_HANDLER(kLrnGradGradFromInputHandler, "Host",
+                       tflrn_lrn_grad_grad_from_input_host);
 #if TFLRN_WITH_CUDA
 TFLRN_REGISTER_HANDLER(kLrnHandler, "CUDA", tflrn_lrn_cuda);
 TFLRN_REGISTER_HANDLER(kLrnGradHandler, "CUDA", tflrn_lrn_grad_cuda);
 TFLRN_REGISTER_HANDLER(kLrnGradFromInputHandler, "CUDA",
                        tflrn_lrn_grad_from_input_cuda);
 TFLRN_REGISTER_HANDLER(kLrnGradGradHandler, "CUDA", tflrn_lrn_grad_grad_cuda);
+TFLRN_REGISTER_HANDLER(kLrnGradGradFromInputHandler, "CUDA",
+                       tflrn_lrn_grad_grad_from_input_cuda);
 #endif
 
 #undef TFLRN_REGISTER_HANDLER

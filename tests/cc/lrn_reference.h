@@ -91,7 +91,7 @@ inline std::vector<Expected> WindowSums(int64_t depth_radius,
   return sums;
 }
 
-// One row of LRN, LRNGrad or LRNGradGrad.
+// One row of an op.
 struct Row {
   std::vector<Wide> dy, x, y, u;
 };
@@ -150,12 +150,19 @@ inline std::vector<Expected> ExpectedLrnGrad(const LrnParams& p,
   return expected;
 }
 
+// A zero gradient contributes nothing.
+inline Expected UnlessZero(Wide dy, const Expected& part) {
+  return dy == 0 ? Expected{0, 0} : part;
+}
+
 struct ExpectedGradGrad {
   std::vector<Expected> d_dy, d_x, d_y;
 };
 
-inline ExpectedGradGrad ExpectedLrnGradGrad(const LrnParams& p,
-                                            const Row& row) {
+// If y is not given, but computed from x, it is still in the row; d_y is then
+// part of d_x.
+inline ExpectedGradGrad ExpectedLrnGradGrad(const LrnParams& p, const Row& row,
+                                            bool y_is_given) {
   const Wide two_alpha = 2.0 * p.alpha;
   const Wide two_alpha_beta = two_alpha * p.beta;
   const std::vector<Wide> norms = Norms(p, row);
@@ -165,35 +172,46 @@ inline ExpectedGradGrad ExpectedLrnGradGrad(const LrnParams& p,
     products.push_back({product, std::abs(product)});
   }
   const std::vector<Expected> sums = WindowSums(p.depth_radius, products);
+  // How often the second terms count y_j P_j / norm_j: once, and beta times
+  // through y.
+  const Wide times_through_y = y_is_given ? 0 : p.beta;
+  const Expected times = {1 + times_through_y, 1 + std::abs(times_through_y)};
   ExpectedGradGrad expected;
-  std::vector<Expected> terms, second_terms;
+  std::vector<Expected> terms, second_terms, through_y;
   for (size_t j = 0; j < row.x.size(); ++j) {
-    const Wide norm = norms[j];
+    const Wide dy = row.dy[j], norm = norms[j];
     const Wide power = PowerOf(p, norm);
     const Wide y_part = two_alpha_beta * row.y[j] / norm;
-    const Wide dy_part = two_alpha_beta * row.dy[j] / norm;
+    const Wide dy_part = two_alpha_beta * dy / norm;
     expected.d_dy.push_back(
         {row.u[j] * power - y_part * sums[j].value,
          std::abs(row.u[j] * power) + std::abs(y_part) * sums[j].magnitude});
-    expected.d_y.push_back(
-        {-dy_part * sums[j].value, std::abs(dy_part) * sums[j].magnitude});
-    const Wide term = row.dy[j] * row.y[j] / norm;
-    terms.push_back({term, std::abs(term)});
-    const Wide scale = row.dy[j] / norm;
+    expected.d_y.push_back(UnlessZero(
+        dy, {-dy_part * sums[j].value, std::abs(dy_part) * sums[j].magnitude}));
+    const Expected& d_y = expected.d_y[j];
+    through_y.push_back(
+        y_is_given ? Expected{0, 0}
+                   : UnlessZero(dy, {d_y.value * power,
+                                     d_y.magnitude * std::abs(power)}));
+    const Wide term = dy * row.y[j] / norm;
+    terms.push_back(UnlessZero(dy, {term, std::abs(term)}));
+    const Wide scale = dy / norm;
     const Wide by_power = p.beta * row.u[j] * power;
-    second_terms.push_back(
-        {scale * (y_part * sums[j].value - by_power),
-         std::abs(scale) *
-             (std::abs(y_part) * sums[j].magnitude + std::abs(by_power))});
+    second_terms.push_back(UnlessZero(
+        dy, {scale * (times.value * y_part * sums[j].value - by_power),
+             std::abs(scale) *
+                 (times.magnitude * std::abs(y_part) * sums[j].magnitude +
+                  std::abs(by_power))}));
   }
   const std::vector<Expected> first = WindowSums(p.depth_radius, terms);
   const std::vector<Expected> second = WindowSums(p.depth_radius, second_terms);
   for (size_t m = 0; m < row.x.size(); ++m) {
     const Wide by_u = two_alpha_beta * row.u[m];
     const Wide by_x = two_alpha * row.x[m];
-    expected.d_x.push_back({by_x * second[m].value - by_u * first[m].value,
-                            std::abs(by_x) * second[m].magnitude +
-                                std::abs(by_u) * first[m].magnitude});
+    expected.d_x.push_back(
+        {through_y[m].value + by_x * second[m].value - by_u * first[m].value,
+         through_y[m].magnitude + std::abs(by_x) * second[m].magnitude +
+             std::abs(by_u) * first[m].magnitude});
   }
   return expected;
 }

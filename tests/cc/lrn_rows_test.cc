@@ -87,6 +87,12 @@ void RunLrnGradGrad(const LrnParams& p, T* u, T* dy, T* x, T* y, T* d_dy,
 }
 
 template <class T>
+void RunLrnGradGradFromInput(const LrnParams& p, T* u, T* dy, T* x, T* d_dy,
+                             T* d_x, int64_t rows, int64_t channels) {
+  RunLrnGradGrad<T>(p, u, dy, x, nullptr, d_dy, d_x, nullptr, rows, channels);
+}
+
+template <class T>
 void ExpectClose(const std::vector<Expected>& expected, const T* result,
                  int64_t summands, const std::string& where) {
   for (size_t j = 0; j < expected.size(); ++j) {
@@ -155,6 +161,7 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   const int64_t size = rows * channels;
   Tensor<T> u(size, offset), dy(size, offset), x(size, offset), y(size, offset);
   Tensor<T> d_dy(size, offset), d_x(size, offset), d_y(size, offset);
+  Tensor<T> d_dy_from_input = d_dy, d_x_from_input = d_x;
   FillNormal(random, u);
   FillNormal(random, dy);
   FillNormal(random, x);
@@ -163,8 +170,11 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
   for (int64_t i = 0; i < size; i += 5) u.data()[i] = Round<T>(0);
   RunLrnGradGrad<T>(p, u.data(), dy.data(), x.data(), y.data(), d_dy.data(),
                     d_x.data(), d_y.data(), rows, channels);
+  RunLrnGradGradFromInput<T>(p, u.data(), dy.data(), x.data(),
+                             d_dy_from_input.data(), d_x_from_input.data(),
+                             rows, channels);
   // Three nested sums: those of the norm, of products and of terms.
-  const int64_t summands = 3 * WindowSize(p, channels);
+  const int64_t window = WindowSize(p, channels), summands = 3 * window;
   for (int64_t row = 0; row < rows; row += std::max<int64_t>(1, rows / 5)) {
     const std::string where =
         std::to_string(rows) + " rows of " + std::to_string(channels) +
@@ -174,11 +184,18 @@ void TestGradGradAgainstFormulas(const LrnParams& p, int64_t rows,
     for (int64_t j = row * channels; j < (row + 1) * channels; ++j) {
       values.u.push_back(AsDouble(u.data()[j]));
     }
-    const ExpectedGradGrad expected = ExpectedLrnGradGrad(p, values);
+    const ExpectedGradGrad expected = ExpectedLrnGradGrad(p, values, true);
     const int64_t at = row * channels;
     ExpectClose(expected.d_dy, d_dy.data() + at, summands, "d_dy, " + where);
     ExpectClose(expected.d_x, d_x.data() + at, summands, "d_x, " + where);
     ExpectClose(expected.d_y, d_y.data() + at, summands, "d_y, " + where);
+    // The sums of the norm count once more, through y.
+    values.y = OutputOf(p, values);
+    const ExpectedGradGrad from_input = ExpectedLrnGradGrad(p, values, false);
+    ExpectClose(from_input.d_dy, d_dy_from_input.data() + at, 4 * window,
+                "d_dy without y, " + where);
+    ExpectClose(from_input.d_x, d_x_from_input.data() + at, 4 * window,
+                "d_x without y, " + where);
   }
 }
 
@@ -238,7 +255,7 @@ void TestRoots() {
   for (const float beta : {0.5f, 0.75f}) {
     const LrnParams p{0, 0x1p-60f, 1, beta};
     Tensor<T> x(size, 0), y(size, 0), dy(size, 0), dx(size, 0);
-    Tensor<T> dx_from_input(size, 0);
+    Tensor<T> dx_from_input(size, 0), d_dy(size, 0), d_x(size, 0);
     for (int64_t i = 0; i < size; ++i) {
       x.data()[i] = static_cast<T>(std::exp2(exponent(random)));
       dy.data()[i] = 1;
@@ -247,6 +264,8 @@ void TestRoots() {
     RunLrnGrad(p, dy.data(), x.data(), y.data(), dx.data(), size / 16, 16);
     RunLrnGradFromInput(p, dy.data(), x.data(), dx_from_input.data(), size / 16,
                         16);
+    RunLrnGradGradFromInput(p, dy.data(), dy.data(), x.data(), d_dy.data(),
+                            d_x.data(), size / 16, 16);
     for (int64_t i = 0; i < size; ++i) {
       // The norm's two roundings count beta times. A root is within one eps,
       // the power within one and a half, and each product adds a half.
@@ -258,9 +277,11 @@ void TestRoots() {
       EXPECT_NEAR(dx.data()[i], power - term, 5 * eps * (power + term)) << x_i;
       // Here the norm counts 1 + beta times.
       const Wide exact_term = 2 * p.beta * x_i * x_i * power / norm;
-      EXPECT_NEAR(dx_from_input.data()[i], power - exact_term,
-                  7 * eps * (power + exact_term))
-          << x_i;
+      // d_dy is the same, since each channel is its own window.
+      for (const T result : {dx_from_input.data()[i], d_dy.data()[i]}) {
+        EXPECT_NEAR(result, power - exact_term, 7 * eps * (power + exact_term))
+            << x_i;
+      }
     }
   }
 }
@@ -274,6 +295,7 @@ TEST_P(LrnRowsTest, LargeNeighboursDoNotHarmSmallValues) {
   for (const int64_t radius : {2, 64}) {
     const LrnParams p{radius, 1, 1, 0.5f};
     Tensor<float> dy(kCount, 0), x(kCount, 0), y(kCount, 0), dx(kCount, 0);
+    Tensor<float> d_dy(kCount, 0), d_x(kCount, 0);
     for (int64_t j = 0; j < kCount; ++j) {
       dy.data()[j] = 1;
       x.data()[j] = j % 200 == 100 ? 1e9f : 1e-3f * static_cast<float>(j % 7);
@@ -287,6 +309,14 @@ TEST_P(LrnRowsTest, LargeNeighboursDoNotHarmSmallValues) {
     row.y = OutputOf(p, row);
     ExpectClose(ExpectedLrnGrad(p, row), dx.data(), 3 * (2 * radius + 1),
                 "without y, radius " + std::to_string(radius));
+    RunLrnGradGradFromInput(p, dy.data(), dy.data(), x.data(), d_dy.data(),
+                            d_x.data(), 1, kCount);
+    row.u = row.dy;
+    const ExpectedGradGrad expected = ExpectedLrnGradGrad(p, row, false);
+    ExpectClose(expected.d_dy, d_dy.data(), 4 * (2 * radius + 1),
+                "d_dy, radius " + std::to_string(radius));
+    ExpectClose(expected.d_x, d_x.data(), 4 * (2 * radius + 1),
+                "d_x, radius " + std::to_string(radius));
   }
 }
 
@@ -387,6 +417,13 @@ TEST_P(LrnRowsTest, AZeroGradientContributesNothingToItsGradients) {
     EXPECT_EQ(d_y[i], 0);
     // The gradient with respect to dy follows the formula.
     EXPECT_TRUE(std::isnan(d_dy[i]));
+    d_dy[i] = d_x[i] = 7;
+  }
+  // Without y, which is NaN.
+  RunLrnGradGradFromInput(p, u, dy, x, d_dy, d_x, 1, 2);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(d_x[i], 0);
+    EXPECT_TRUE(std::isnan(d_dy[i]));
   }
 }
 
@@ -432,6 +469,57 @@ void TestGradPartitionAndAliasing(const LrnParams& p, Tensor<T>& dy,
   }
 }
 
+// LRNGradGrad, with the inputs dy, x and y or, without y, dy and x. Each has an
+// output.
+template <class T>
+void TestGradGradPartitionAndAliasing(const LrnParams& p, Tensor<T>& u,
+                                      std::vector<Tensor<T>> inputs,
+                                      int64_t rows, int64_t channels,
+                                      const std::string& where) {
+  using Pointers = std::vector<T*>;
+  const size_t count = inputs.size();
+  const Tensor<T> empty(rows * channels, 0);
+  const auto data = [](std::vector<Tensor<T>>& tensors) {
+    Pointers pointers;
+    for (Tensor<T>& tensor : tensors) pointers.push_back(tensor.data());
+    return pointers;
+  };
+  const auto run = [&](const Pointers& in, const Pointers& out, int64_t begin,
+                       int64_t end) {
+    const int64_t at = begin * channels;
+    const bool has_y = count == 3;
+    RunLrnGradGrad<T>(p, u.data() + at, in[0] + at, in[1] + at,
+                      has_y ? in[2] + at : nullptr, out[0] + at, out[1] + at,
+                      has_y ? out[2] + at : nullptr, end - begin, channels);
+  };
+  std::vector<Tensor<T>> outputs(count, empty);
+  run(data(inputs), data(outputs), 0, rows);
+  const auto expect_same = [&](const Pointers& others,
+                               const std::string& what) {
+    for (size_t i = 0; i < count; ++i) {
+      ExpectSameBits(others[i], outputs[i].data(), outputs[i].size(),
+                     where + what + ", output " + std::to_string(i));
+    }
+  };
+  for (const int64_t parts : {int64_t{2}, int64_t{3}, rows}) {
+    std::vector<Tensor<T>> part(count, empty);
+    for (int64_t n = 0; n < parts; ++n) {
+      run(data(inputs), data(part), rows * n / parts, rows * (n + 1) / parts);
+    }
+    expect_same(data(part), ", parts " + std::to_string(parts));
+  }
+  // Every non-empty set of outputs over their inputs.
+  for (int over = 1; over < 1 << count; ++over) {
+    std::vector<Tensor<T>> in = inputs, own(count, empty);
+    Pointers out = data(own);
+    for (size_t i = 0; i < count; ++i) {
+      if ((over >> i) & 1) out[i] = in[i].data();
+    }
+    run(data(in), out, 0, rows);
+    expect_same(out, ", outputs over inputs " + std::to_string(over));
+  }
+}
+
 template <class T>
 void TestPartitionAndAliasing() {
   std::mt19937 random(5);
@@ -442,7 +530,8 @@ void TestPartitionAndAliasing() {
       const int64_t size = rows * channels;
       const std::string where = std::to_string(channels) +
                                 " channels, radius " + std::to_string(radius);
-      Tensor<T> dy(size, 0), x(size, 0), y(size, 0);
+      Tensor<T> u(size, 0), dy(size, 0), x(size, 0), y(size, 0);
+      FillNormal(random, u);
       FillNormal(random, dy);
       FillNormal(random, x);
       RunLrn<T>(p, x.data(), y.data(), rows, channels);
@@ -452,83 +541,25 @@ void TestPartitionAndAliasing() {
       TestGradPartitionAndAliasing<T>(p, dy, x, &y, rows, channels, where);
       TestGradPartitionAndAliasing<T>(p, dy, x, nullptr, rows, channels,
                                       where + ", without y");
-    }
-  }
-}
-
-template <class T>
-void TestGradGradPartitionAndAliasing() {
-  std::mt19937 random(7);
-  for (const int64_t channels : {1, 3, 16, 24, 96, 1000}) {
-    for (const int64_t radius : {0, 2, 12, 40, 2000}) {
-      const LrnParams p{radius, 1, 0.5f, kBetas[(channels + radius) % 3]};
-      const int64_t rows = 3000 / channels + 5;
-      const int64_t size = rows * channels;
-      const std::string where = std::to_string(channels) +
-                                " channels, radius " + std::to_string(radius);
-      Tensor<T> u(size, 0), dy(size, 0), x(size, 0), y(size, 0);
-      Tensor<T> d_dy(size, 0), d_x(size, 0), d_y(size, 0);
-      for (Tensor<T>* input : {&u, &dy, &x, &y}) FillNormal(random, *input);
-      RunLrnGradGrad<T>(p, u.data(), dy.data(), x.data(), y.data(), d_dy.data(),
-                        d_x.data(), d_y.data(), rows, channels);
-      const auto expect_same = [&](Tensor<T>& other_d_dy, Tensor<T>& other_d_x,
-                                   Tensor<T>& other_d_y,
-                                   const std::string& what) {
-        ExpectSameBits(other_d_dy.data(), d_dy.data(), size,
-                       where + what + ", d_dy");
-        ExpectSameBits(other_d_x.data(), d_x.data(), size,
-                       where + what + ", d_x");
-        ExpectSameBits(other_d_y.data(), d_y.data(), size,
-                       where + what + ", d_y");
-      };
-      for (const int64_t parts : {int64_t{2}, int64_t{3}, rows}) {
-        Tensor<T> part_d_dy(size, 0), part_d_x(size, 0), part_d_y(size, 0);
-        for (int64_t n = 0; n < parts; ++n) {
-          const int64_t begin = rows * n / parts, end = rows * (n + 1) / parts;
-          const int64_t at = begin * channels;
-          RunLrnGradGrad<T>(p, u.data() + at, dy.data() + at, x.data() + at,
-                            y.data() + at, part_d_dy.data() + at,
-                            part_d_x.data() + at, part_d_y.data() + at,
-                            end - begin, channels);
-        }
-        expect_same(part_d_dy, part_d_x, part_d_y,
-                    ", parts " + std::to_string(parts));
-      }
-      // Every non-empty set of outputs over their inputs.
-      for (int over = 1; over < 8; ++over) {
-        Tensor<T> inputs[] = {dy, x, y};
-        Tensor<T> own[] = {Tensor<T>(size, 0), Tensor<T>(size, 0),
-                           Tensor<T>(size, 0)};
-        Tensor<T>* outputs[3];
-        for (int i = 0; i < 3; ++i) {
-          outputs[i] = (over >> i) & 1 ? &inputs[i] : &own[i];
-        }
-        RunLrnGradGrad<T>(p, u.data(), inputs[0].data(), inputs[1].data(),
-                          inputs[2].data(), outputs[0]->data(),
-                          outputs[1]->data(), outputs[2]->data(), rows,
-                          channels);
-        expect_same(*outputs[0], *outputs[1], *outputs[2],
-                    ", outputs over inputs " + std::to_string(over));
-      }
+      TestGradGradPartitionAndAliasing<T>(p, u, {dy, x, y}, rows, channels,
+                                          where + ", LRNGradGrad");
+      TestGradGradPartitionAndAliasing<T>(p, u, {dy, x}, rows, channels,
+                                          where + ", LRNGradGrad without y");
     }
   }
 }
 
 TEST_P(LrnRowsTest, HalfIsFreeOfPartitionAndAliasing) {
   TestPartitionAndAliasing<Half>();
-  TestGradGradPartitionAndAliasing<Half>();
 }
 TEST_P(LrnRowsTest, BFloat16IsFreeOfPartitionAndAliasing) {
   TestPartitionAndAliasing<BFloat16>();
-  TestGradGradPartitionAndAliasing<BFloat16>();
 }
 TEST_P(LrnRowsTest, FloatIsFreeOfPartitionAndAliasing) {
   TestPartitionAndAliasing<float>();
-  TestGradGradPartitionAndAliasing<float>();
 }
 TEST_P(LrnRowsTest, DoubleIsFreeOfPartitionAndAliasing) {
   TestPartitionAndAliasing<double>();
-  TestGradGradPartitionAndAliasing<double>();
 }
 
 TEST_P(LrnRowsTest, PointersNeedTheAlignmentOfTheirTypeOnly) {
@@ -550,13 +581,13 @@ TEST_P(LrnRowsTest, NothingIsWrittenBehindTheScratchMemory) {
          {channels / 2, channels - 3, channels - 2, channels - 1}) {
       const LrnParams p{radius, 1, 1, 0.5f};
       const int64_t rows = 2500 / channels + 3;
-      Tensor<double> x(rows * channels, 0), d_dy = x, d_x = x, d_y = x;
+      Tensor<double> x(rows * channels, 0), d_dy = x, d_x = x;
       std::vector<double> scratch = Scratch<double>(p, channels);
       const size_t size = scratch.size();
       scratch.resize(size + kBehind, 42);
-      LrnGradGradRows<double>(p, x.data(), x.data(), x.data(), x.data(),
-                              d_dy.data(), d_x.data(), d_y.data(), rows,
-                              channels, scratch.data());
+      LrnGradGradRows<double>(p, x.data(), x.data(), x.data(), nullptr,
+                              d_dy.data(), d_x.data(), nullptr, rows, channels,
+                              scratch.data());
       EXPECT_EQ(std::count(scratch.begin() + size, scratch.end(), 42), kBehind)
           << channels << " channels, radius " << radius;
     }
@@ -568,10 +599,12 @@ TEST_P(LrnRowsTest, NothingIsDoneForNoRows) {
   std::vector<double> scratch = Scratch<float>(p, 0);
   LrnRows<float>(p, nullptr, nullptr, 0, 5, scratch.data());
   LrnRows<float>(p, nullptr, nullptr, 5, 0, scratch.data());
-  LrnGradRows<float>(p, nullptr, nullptr, nullptr, nullptr, 0, 0,
-                     scratch.data());
-  LrnGradGradRows<float>(p, nullptr, nullptr, nullptr, nullptr, nullptr,
-                         nullptr, nullptr, 0, 5, scratch.data());
+  float any;
+  for (float* y : {static_cast<float*>(nullptr), &any}) {
+    LrnGradRows<float>(p, nullptr, nullptr, y, nullptr, 0, 0, scratch.data());
+    LrnGradGradRows<float>(p, nullptr, nullptr, nullptr, y, nullptr, nullptr, y,
+                           0, 5, scratch.data());
+  }
 }
 
 #ifdef __x86_64__
@@ -582,7 +615,8 @@ TEST_P(LrnRowsTest, DenormalsCountInEveryFloatMode) {
   RunLrn(p, x, y, 1, 1);
   // With norms of 1, dx is dy, and d_dy is u.
   const LrnParams keep{0, 1, 0, 0.5f};
-  float kept[1], dx[1], dx_from_input[1], d_dy[1], d_x[1], d_y[1];
+  float kept[1], dx[1], dx_from_input[1];
+  float d_dy[1], d_dy_from_input[1], d_x[1], d_y[1];
   const unsigned saved = _mm_getcsr();
   _mm_setcsr(saved | 0x8040);  // Flush to zero, denormals are zero.
   RunLrn(p, x, flushed, 1, 1);
@@ -590,11 +624,12 @@ TEST_P(LrnRowsTest, DenormalsCountInEveryFloatMode) {
   RunLrnGrad(keep, x, x, x, dx, 1, 1);
   RunLrnGradFromInput(keep, x, x, dx_from_input, 1, 1);
   RunLrnGradGrad(keep, x, x, x, x, d_dy, d_x, d_y, 1, 1);
+  RunLrnGradGradFromInput(keep, x, x, x, d_dy_from_input, d_x, 1, 1);
   const unsigned after = _mm_getcsr();
   _mm_setcsr(saved);
   EXPECT_EQ(after, saved | 0x8040) << "the caller's mode is restored";
   EXPECT_EQ(BitCast<uint32_t>(y[0]), BitCast<uint32_t>(flushed[0]));
-  for (const float* result : {kept, dx, dx_from_input, d_dy}) {
+  for (const float* result : {kept, dx, dx_from_input, d_dy, d_dy_from_input}) {
     EXPECT_EQ(*result, x[0]);
   }
 }

@@ -67,9 +67,16 @@ MODES = {
 }
 
 
+# Several outputs are stacked into one tensor, as the functions above need it.
+
+
 def grad_grad(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
-    """The three outputs stacked into one tensor, as the functions above need it."""
     return tf.stack(tlg._load.library.tflrn_lrn_grad_grad(*tensors, **attributes))
+
+
+def grad_grad_from_input(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
+    op = tlg._load.library.tflrn_lrn_grad_grad_from_input
+    return tf.stack(op(*tensors, **attributes))
 
 
 def grad_from_input(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
@@ -77,7 +84,15 @@ def grad_from_input(*tensors: tf.Tensor, **attributes: object) -> tf.Tensor:
 
 
 # The ops, and how many inputs each has.
-OPS = {tlg.lrn: 1, tlg.lrn_grad: 3, grad_from_input: 2, grad_grad: 4}
+OPS = {
+    tlg.lrn: 1,
+    tlg.lrn_grad: 3,
+    grad_from_input: 2,
+    grad_grad: 4,
+    grad_grad_from_input: 3,
+}
+# How many outputs those have that have several.
+OUTPUTS = {grad_grad: 3, grad_grad_from_input: 2}
 
 WRONG_DTYPES = (np.int32, np.int64, np.uint8, np.bool_, np.complex64, np.str_)
 ORDINARY = {
@@ -163,7 +178,7 @@ def make_case(rng: np.random.Generator) -> Case:
         same = len({a.dtype for a in arrays}) == 1
         case.valid = same and arrays[wrong].dtype in DTYPES
     elif fault < 0.30:
-        bad = BAD if op is grad_grad else choose(rng, [BAD, BAD_IN_PYTHON])
+        bad = BAD if op in OUTPUTS else choose(rng, [BAD, BAD_IN_PYTHON])
         name = choose(rng, bad)
         attributes[name] = choose(rng, bad[name])
         case.valid = False
@@ -184,8 +199,9 @@ def check_eager(case: Case, result: np.ndarray) -> None:
     if case.op is grad_from_input:
         return assert_lrn_grad(result, *case.arrays, None, p, least_compared=0)
     dtype = case.arrays[0].dtype
-    exact = lrn_grad_grad(*case.arrays, p, wide(dtype))
-    errors = lrn_grad_grad_error(*case.arrays, p, dtype)
+    u, dy, x, y = case.arrays if case.op is grad_grad else [*case.arrays, None]
+    exact = lrn_grad_grad(u, dy, x, y, p, wide(dtype))
+    errors = lrn_grad_grad_error(u, dy, x, y, p, dtype)
     for got, *expected in zip(result, exact, errors, strict=True):
         assert_close(got, *expected, str(case), least_compared=0)
 
@@ -204,7 +220,8 @@ def run(case: Case) -> str:
     assert case.valid, "bad input was taken"
     dtype, shape = case.arrays[0].dtype, case.arrays[0].shape
     assert result.dtype == dtype
-    assert result.shape == ((3, *shape) if case.op is grad_grad else shape)
+    outputs = [OUTPUTS[case.op]] if case.op in OUTPUTS else []
+    assert result.shape == (*outputs, *shape)
     if case.mode is not run_eager:
         assert result.tobytes() == run_eager(op, *case.arrays).tobytes()
     elif case.ordinary and result.size:

@@ -189,10 +189,12 @@ void* Scratch(size_t bytes) {
     capacity = bytes;
     memory = cpu::AllocateScratch(capacity);
   }
-  ASAN_UNPOISON_MEMORY_REGION(memory.get(), capacity);
+  // Not by the macros, which do nothing in a file that is compiled without the
+  // sanitizer.
+  __asan_unpoison_memory_region(memory.get(), capacity);
   std::memset(memory.get(), 0xFF, bytes);
-  ASAN_POISON_MEMORY_REGION(static_cast<char*>(memory.get()) + bytes,
-                            capacity - bytes);
+  __asan_poison_memory_region(static_cast<char*>(memory.get()) + bytes,
+                              capacity - bytes);
   return memory.get();
 }
 
@@ -257,17 +259,21 @@ class Reference {
   //          + 2 alpha x_m sum_{j in W(m)} (dy_j / norm_j)
   //            (2 alpha beta y_j P_j / norm_j - beta u_j norm_j^-beta)
   // d_y_j  = - 2 alpha beta (dy_j / norm_j) P_j
+  //
+  // If y is not given, but computed from x, beta d_dy_j takes the place of
+  // beta u_j norm_j^-beta, and d_x_m has d_y_m norm_m^-beta, too.
   std::array<Ranges<Scalar>, 3> Results(LrnGradGrad, const Ranges<Scalar>& u,
                                         const Ranges<Scalar>& dy,
-                                        const Ranges<Scalar>& y) const {
+                                        const Ranges<Scalar>& y,
+                                        bool y_is_given = true) const {
     const Ranges<Scalar> p = WindowSums(Products(x_, u));
     Ranges<Scalar> d_dy, d_x, d_y, second;
     for (size_t j = 0; j < u.size(); ++j) {
       const R by_y = y[j] / norm_[j] * MinusTwoAlphaBeta();
       const R by_power = u[j] * power_[j];
       d_dy.push_back(MultiplyAddRange(by_y, p[j], by_power));
-      const R inner =
-          MultiplyAddRange(by_y, p[j], by_power * Number(params_.beta));
+      const R inner = MultiplyAddRange(
+          by_y, p[j], (y_is_given ? by_power : d_dy[j]) * Number(params_.beta));
       const R scale = dy[j] / norm_[j];
       d_y.push_back(IsZero(dy[j]) ? dy[j] : scale * MinusTwoAlphaBeta() * p[j]);
       second.push_back(IsZero(dy[j]) ? dy[j] : Negative(scale) * inner);
@@ -275,9 +281,11 @@ class Reference {
     const Ranges<Scalar> first_sums = WindowSums(Terms(dy, y));
     const Ranges<Scalar> second_sums = WindowSums(second);
     for (size_t m = 0; m < u.size(); ++m) {
-      d_x.push_back(MultiplyAddRange(
+      const R sum = MultiplyAddRange(
           x_[m] * Coefficient(2.0 * params_.alpha), second_sums[m],
-          u[m] * MinusTwoAlphaBeta() * first_sums[m]));
+          u[m] * MinusTwoAlphaBeta() * first_sums[m]);
+      const R direct = IsZero(dy[m]) ? dy[m] : d_y[m] * power_[m];
+      d_x.push_back(y_is_given ? sum : Rounded(ExactSum(direct, sum)));
     }
     return {d_dy, d_x, d_y};
   }
@@ -356,6 +364,15 @@ auto Expect(LrnGradGrad op, const LrnParams& p,
             const std::array<Ranges<Scalar>, 4>& in) {
   return Reference<Scalar>(p, in[2]).Results(op, in[0], in[1], in[3]);
 }
+template <class Scalar>
+std::array<Ranges<Scalar>, 2> Expect(LrnGradGradFromInput, const LrnParams& p,
+                                     const std::array<Ranges<Scalar>, 3>& in) {
+  const Reference<Scalar> reference(p, in[2]);
+  const auto [y] = reference.Results(Lrn());
+  const auto [d_dy, d_x, d_y] =
+      reference.Results(LrnGradGrad(), in[0], in[1], y, false);
+  return {d_dy, d_x};
+}
 
 // ---- Checks.
 
@@ -382,6 +399,8 @@ template <>
 constexpr const char* kOpName<LrnGradFromInput> = "LRNGradFromInput";
 template <>
 constexpr const char* kOpName<LrnGradGrad> = "LRNGradGrad";
+template <>
+constexpr const char* kOpName<LrnGradGradFromInput> = "LRNGradGradFromInput";
 
 template <class Op, class T>
 [[noreturn]] void Fail(const Case& c, const char* what) {
@@ -413,8 +432,7 @@ class Checker {
  public:
   using Scalar = typename ComputeType<T>::type;
 
-  explicit Checker(const Case& c)
-      : c_(c), scratch_(Scratch(cpu::ScratchBytes<T>(c.params, c.channels))) {
+  explicit Checker(const Case& c) : c_(c) {
     inputs_.reserve(Op::kInputs);
     for (size_t i = 0; i < Op::kInputs; ++i) inputs_.push_back(Fill<T>(c, i));
     // The row at which the parts meet, and few others, to leave time for more
@@ -427,6 +445,8 @@ class Checker {
 
   void Run() {
     cpu::SetActiveTarget(*c_.target);
+    // As much as the target needs.
+    scratch_ = Scratch(cpu::ScratchBytes<T>(c_.params, c_.channels));
     const std::vector<Buffer<T>> outputs = RunAtOnce();
     CheckValues(outputs);
     CheckParts(outputs);
@@ -528,7 +548,7 @@ class Checker {
     std::vector<Buffer<T>> own = NewOutputs();
     std::array<Buffer<T>*, Op::kOutputs> out;
     for (size_t i = 0; i < Op::kOutputs; ++i) {
-      // For LRNGradGrad, output i over input i + 1; else, over any input.
+      // For second gradients, output i over input i + 1; else, over any input.
       const size_t input =
           Op::kOutputs > 1 ? i + 1 : (c_.shared >> 1) % Op::kInputs;
       out[i] = (c_.shared >> (i * (Op::kOutputs > 1))) & 1 ? &inputs[input]
@@ -545,7 +565,7 @@ class Checker {
   }
 
   const Case& c_;
-  void* const scratch_;
+  void* scratch_ = nullptr;
   std::vector<Buffer<T>> inputs_;
   std::vector<int64_t> rows_;
   std::vector<Expected> expected_;
@@ -586,6 +606,7 @@ void MustNoticeErrors() {
   MustNoticeErrors<LrnGrad, T>();
   MustNoticeErrors<LrnGradFromInput, T>();
   MustNoticeErrors<LrnGradGrad, T>();
+  MustNoticeErrors<LrnGradGradFromInput, T>();
 }
 
 void FuzzRows(const uint8_t* bytes, size_t size) {
@@ -597,15 +618,17 @@ void FuzzRows(const uint8_t* bytes, size_t size) {
                      std::isfinite(p.alpha) && std::isfinite(p.beta);
   if (ValidateParams(p).empty() != valid) std::abort();
   if (!valid) return;
-  switch (kind / 4 % 4) {
+  switch (kind / 4 % 5) {
     case 0:
       return RunOnType<Lrn>(kind, c);
     case 1:
       return RunOnType<LrnGrad>(kind, c);
     case 2:
       return RunOnType<LrnGradFromInput>(kind, c);
-    default:
+    case 3:
       return RunOnType<LrnGradGrad>(kind, c);
+    default:
+      return RunOnType<LrnGradGradFromInput>(kind, c);
   }
 }
 
