@@ -55,7 +55,7 @@ SECONDS = 540
 # the comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
     "check": 120,  # 12 s: 31 processes.
-    "time": 120,  # 23 s: 192 cases, and cuDNN's.
+    "time": 120,  # 23 s for 192 of the 240 cases, and cuDNN's.
     "jax": 90,  # 19 s: 49 programs to compile.
     "profile": 90,  # 25 s: eight processes.
     "sanitize": 90,  # 10 s: 16 processes.

@@ -479,7 +479,7 @@ void TimeOurs(Op op, const Layer& layer, Session* session) {
       session->timer.Seconds([&](int i) { timed.Launch(i); });
   const double rate = static_cast<double>(timed.bytes()) / seconds;
   if (std::is_same_v<T, float>) session->float_seconds[timed.name] = seconds;
-  std::printf("%-12s %-16s %-9s %9.3f %7.0f %6.1f %% %6.1f %%\n", layer.name,
+  std::printf("%-12s %-20s %-9s %9.3f %7.0f %6.1f %% %6.1f %%\n", layer.name,
               Name(op), TypeName<T>(), 1e3 * seconds, 1e-9 * rate,
               100 * rate / session->results.copies()[0], 100 * rate / same);
   session->results.Add(
@@ -541,17 +541,17 @@ void TimeCudnn(Op op, const Layer& layer, Cudnn* cudnn, Session* session) {
     if (error == 0) run(0);
     if (error != 0 || cudaDeviceSynchronize() != cudaSuccess) {
       cudaGetLastError();
-      std::printf("%-12s %-16s %-6s refused\n", layer.name, Name(op), layout);
+      std::printf("%-12s %-20s %-6s refused\n", layer.name, Name(op), layout);
       continue;
     }
     const double difference = nhwc ? LargestError(timed) : NAN;
     const double seconds = session->timer.Seconds(run);
     if (error != 0) {
-      std::printf("%-12s %-16s %-6s failed while it was timed\n", layer.name,
+      std::printf("%-12s %-20s %-6s failed while it was timed\n", layer.name,
                   Name(op), layout);
       continue;
     }
-    std::printf("%-12s %-16s %-6s %9.3f %7.1f %11s\n", layer.name, Name(op),
+    std::printf("%-12s %-20s %-6s %9.3f %7.1f %11s\n", layer.name, Name(op),
                 layout, 1e3 * seconds, seconds / ours,
                 nhwc ? Format("%.1e", difference).c_str() : "");
     session->results.Add(
@@ -602,7 +602,7 @@ int Main(const char* path, const std::vector<std::string>& words) {
                 1e-9 * rate);
   };
   copy();
-  std::printf("%-12s %-16s %-9s %9s %7s %8s %8s\n", "layer", "op", "type", "ms",
+  std::printf("%-12s %-20s %-9s %9s %7s %8s %8s\n", "layer", "op", "type", "ms",
               "GB/s", "of copy", "of same");
   TimeLaunch(&session);
   for (const Layer& layer : kLayers) {
@@ -617,7 +617,7 @@ int Main(const char* path, const std::vector<std::string>& words) {
   if (!session.float_seconds.empty()) {
     Cudnn cudnn;
     if (cudnn.ready()) {
-      std::printf("%-12s %-16s %-6s %9s %7s %11s\n", "layer", "op", "layout",
+      std::printf("%-12s %-20s %-6s %9s %7s %11s\n", "layer", "op", "layout",
                   "cuDNN ms", "of ours", "difference");
     }
     for (const Layer& layer : kLayers) {

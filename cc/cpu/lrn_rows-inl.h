@@ -218,31 +218,30 @@ struct LrnGradOp {
   }
 };
 
-// With y given, it is also a value to differentiate by. Otherwise y and d_y are
-// null: LrnGradGradFromInput.
-template <class T, bool kYIsGiven>
+template <class T>
 struct LrnGradGradOp {
   using Type = T;
   using Scalar = typename ComputeType<T>::type;
   using V = Vec<Scalar>;
-  static constexpr int kTensors = kYIsGiven ? 7 : 5, kRounds = 2, kValues = 2;
-  static constexpr bool kKeeps = !kYIsGiven;
+  // Without y there are 5; fetching ahead as for 7 is as fast.
+  static constexpr int kTensors = 7, kRounds = 2, kValues = 2;
+  static constexpr bool kKeeps = true;
   const T* u;
   const T* dy;
   const T* x;
-  const T* y;
+  const T* y;  // Null: computed from x. Then d_y is null, too, and part of d_x.
   T* d_dy;
   T* d_x;
   T* d_y;
 
   LrnGradGradOp From(int64_t begin) const {
-    LrnGradGradOp from = {u + begin,    dy + begin,  x + begin, nullptr,
-                          d_dy + begin, d_x + begin, nullptr};
-    if constexpr (kYIsGiven) {
-      from.y = y + begin;
-      from.d_y = d_y + begin;
-    }
-    return from;
+    return {u + begin,
+            dy + begin,
+            x + begin,
+            y == nullptr ? nullptr : y + begin,
+            d_dy + begin,
+            d_x + begin,
+            y == nullptr ? nullptr : d_y + begin};
   }
 
   TFLRN_MEMBER void Prefetch(int64_t read, int64_t write) const {
@@ -251,10 +250,9 @@ struct LrnGradGradOp {
     __builtin_prefetch(x + read);
     __builtin_prefetch(d_dy + write, kForWriting);
     __builtin_prefetch(d_x + write, kForWriting);
-    if constexpr (kYIsGiven) {
-      __builtin_prefetch(y + read);
-      __builtin_prefetch(d_y + write, kForWriting);
-    }
+    if (y == nullptr) return;
+    __builtin_prefetch(y + read);
+    __builtin_prefetch(d_y + write, kForWriting);
   }
 
   template <int kParts>
@@ -274,33 +272,33 @@ struct LrnGradGradOp {
                            Group<V, kParts>& kept) const {
     const auto u_i = Load<kParts>(u + i, left);
     const auto dy_i = Load<kParts>(dy + i, left);
-    const auto y_i = kYIsGiven ? Load<kParts>(y + i, left) : Outputs(x_i, at);
+    const auto y_i =
+        y != nullptr ? Load<kParts>(y + i, left) : Outputs(x_i, at);
     const auto d_dy_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
       return GradGradDy(u_i[p], y_i[p], at[p].norm, at[p].power, sums[1][p], c);
     });
     Store(d_dy_i, d_dy + i, left);
-    if constexpr (kYIsGiven) {
+    values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+      return GradTerm(dy_i[p], y_i[p], at[p].norm);
+    });
+    if (y != nullptr) {
       const auto d_y_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
         return GradGradY(dy_i[p], at[p].norm, sums[1][p], c);
       });
       Store(d_y_i, d_y + i, left);
+      values[1] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
+        return GradGradTerm(u_i[p], dy_i[p], y_i[p], at[p].norm, at[p].power,
+                            sums[1][p], c);
+      });
     } else {
       kept = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
         return GradGradDirect(dy_i[p], at[p].norm, at[p].power, sums[1][p], c);
       });
-    }
-    values[0] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
-      return GradTerm(dy_i[p], y_i[p], at[p].norm);
-    });
-    values[1] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
-      if constexpr (kYIsGiven) {
-        return GradGradTerm(u_i[p], dy_i[p], y_i[p], at[p].norm, at[p].power,
-                            sums[1][p], c);
-      } else {
+      values[1] = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
         return GradGradTermFromInput(dy_i[p], y_i[p], at[p].norm, sums[1][p],
                                      d_dy_i[p], c);
-      }
-    });
+      });
+    }
   }
 
   template <int kParts>
@@ -311,7 +309,7 @@ struct LrnGradGradOp {
     const auto u_i = Load<kParts>(u + i, left);
     const auto d_x_i = EachPart<kParts>([&](int p) TFLRN_LAMBDA {
       const V sum = GradGradX(u_i[p], x_i[p], sums[0][p], sums[1][p], c);
-      return kYIsGiven ? sum : kept[p] + sum;
+      return y != nullptr ? sum : kept[p] + sum;
     });
     Store(d_x_i, d_x + i, left);
   }
@@ -655,13 +653,8 @@ template <class T>
 void LrnGradGrad(const LrnParams& params, const T* u, const T* dy, const T* x,
                  const T* y, T* d_dy, T* d_x, T* d_y, int64_t rows,
                  int64_t channels, void* scratch) {
-  if (y != nullptr) {
-    Run(params, LrnGradGradOp<T, true>{u, dy, x, y, d_dy, d_x, d_y}, rows,
-        channels, scratch);
-  } else {
-    Run(params, LrnGradGradOp<T, false>{u, dy, x, nullptr, d_dy, d_x, nullptr},
-        rows, channels, scratch);
-  }
+  Run(params, LrnGradGradOp<T>{u, dy, x, y, d_dy, d_x, d_y}, rows, channels,
+      scratch);
 }
 
 template <class T>
