@@ -1,9 +1,9 @@
 """The gradients that TensorFlow's automatic differentiation finds.
 
-Importing this module registers LRNGradFromInput as the gradient of `TFLRN>LRN`,
-LRNGradGrad as that of `TFLRN>LRNGrad`, LRNGradGradFromInput as that of
-`TFLRN>LRNGradFromInput`, and ops that can be differentiated again, most of them
-TensorFlow's own, as those of the last two. So derivatives of every order exist.
+Importing this module registers LRNGradFromInput as the gradient of `TFLRN>LRN`, and
+LRNGradGrad and LRNGradGradFromInput as those of `TFLRN>LRNGrad` and
+`TFLRN>LRNGradFromInput`. Their own gradients are composed of ops that can be
+differentiated again, most of them TensorFlow's, so derivatives of every order exist.
 `register_lrn_gradient` registers LRNGradFromInput for another LRN op.
 """
 
@@ -40,6 +40,7 @@ def lrn_grad_gradient(
 def _lrn_grad_from_input_gradient(
     op: tf.Operation, output_gradient: tf.Tensor
 ) -> Sequence[tf.Tensor]:
+    """LRNGradGradFromInput of the op's two inputs and four attributes."""
     return library.tflrn_lrn_grad_grad_from_input(
         output_gradient, *op.inputs, **_attributes(op)
     )

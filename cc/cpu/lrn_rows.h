@@ -53,8 +53,9 @@ void LrnGradRows(const LrnParams& params, const T* dy, const T* x, const T* y,
 
 // The gradients of sum_k u_k dx_k with respect to LrnGradRows' inputs dy, x and
 // y (formulas in cc/core/formulas.h). If y and d_y are null, y is computed from
-// x, and d_x is the gradient of both. d_dy may be the buffer dy, d_x may be x,
-// d_y may be y; otherwise buffers must not overlap.
+// x, which adds to the error as in LrnGradRows, and d_x is the gradient through
+// both. d_dy may be the buffer dy, d_x may be x, d_y may be y; otherwise
+// buffers must not overlap.
 template <class T>
 void LrnGradGradRows(const LrnParams& params, const T* u, const T* dy,
                      const T* x, const T* y, T* d_dy, T* d_x, T* d_y,
