@@ -291,9 +291,9 @@ def _second(results: Results) -> Table:
         "Second gradients",
         ("layer", "op", "type", "ours", "C++ loop", "ours / loop"),
         rows,
-        "`LRNGradGrad`, the gradient of LRNGrad, reads four tensors and writes three; "
-        "`LRNGradGradFromInput`, the second gradient of `tlg.lrn`, reads three and "
-        "writes two. So do the loops. Milliseconds.",
+        "The gradient of LRNGrad (`LRNGradGrad`) and, where it was measured, that of "
+        "LRNGrad without y (`LRNGradGradFromInput`). The loops read and write as many "
+        "tensors. Milliseconds.",
         left=3,
     )
 
