@@ -468,6 +468,6 @@ def test_the_conditions_of_the_kernels_can_be_made_constants(
     kernel_resources.make_constant(tmp_path, 5, y_is_given=True)
     windows = (tmp_path / "cc/cuda/windows.h").read_text()
     assert f"kMaxTapRadius = {kernel_resources.MAX_TAP_RADIUS};" in windows
-    assert "kMaxRadius != 2 && 5 < kRadius" in windows
+    assert "kMinRadius < kRadius && 5 < kRadius" in windows
     with pytest.raises(SystemExit, match="there is no 'kAll "):
         kernel_resources.make_constant(tmp_path, 5, y_is_given=True)

@@ -54,11 +54,11 @@ SECONDS = 540
 # For a step that is not the last: several times what it took on an H200, which
 # the comments say. The most informative steps come first, and the slowest last.
 LIMITS = {
-    "check": 120,  # 12 s: 31 processes.
-    "time": 120,  # 23 s for 192 of the 240 cases, and cuDNN's.
-    "jax": 90,  # 19 s: 49 programs to compile.
-    "profile": 90,  # 25 s: eight processes.
-    "sanitize": 90,  # 10 s: 16 processes.
+    "check": 120,  # 15 s: 31 processes.
+    "time": 120,  # 29 s: 240 cases, and cuDNN's.
+    "jax": 90,  # 17 s: 49 programs to compile.
+    "profile": 90,  # 25 s for eight of the ten processes.
+    "sanitize": 90,  # 11 s, without radius 7: 16 processes.
 }
 # For killed processes to end; one that waits for the GPU may never do so.
 SECONDS_TO_END = 5
@@ -73,6 +73,13 @@ SANITIZER = "compute-sanitizer"
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZED = "every version"
 TYPES = ("half", "bfloat16", "float", "double")
+OPS = (
+    "LRN",
+    "LRNGrad",
+    "LRNGradFromInput",
+    "LRNGradGrad",
+    "LRNGradGradFromInput",
+)
 PROFILER = "ncu"
 SECTIONS = (
     "SpeedOfLight",
@@ -401,7 +408,7 @@ def profile(session: Session) -> str | None:
         *(
             {f"{op}, {dtype}": [*command, f", {op},", f", {dtype}"]}
             for dtype in ("half", "float")
-            for op in ("LRN", "LRNGrad", "LRNGradFromInput", "LRNGradGrad")
+            for op in OPS
         ),
         # The log has everything.
         shown=lambda line: any(name in line for name in SHOWN_METRICS),

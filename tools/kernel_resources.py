@@ -44,6 +44,7 @@ from build_tools import compile_library  # noqa: E402
 MAX_TAP_RADIUS = 8  # kMaxTapRadius of cc/cuda/windows.h
 # Of the versions "even" and "uneven".
 LANES = {"half": (8, 4), "bfloat16": (8, 4), "float": (4, 4), "double": (2, 2)}
+OWN_RADII = ((2, 5), (2,))  # With kernels of their own: LaunchRowTaps.
 POWERS = ("plain", "others", "all")
 OPS = {
     "LrnSteps": "LRN",
@@ -58,7 +59,7 @@ CONSTANTS = {
     ],
     "steps.h": [("if (y_is_given)", "if (GIVEN)")],
     "walks.h": [("even_(kEven || even)", "even_(kEven)")],
-    "windows.h": [("2 && radius_ < kRadius", "2 && RADIUS < kRadius")],
+    "windows.h": [("kRadius && radius_ < kRadius", "kRadius && RADIUS < kRadius")],
 }
 
 
@@ -99,13 +100,17 @@ def kernels_in(log: str, kind: str) -> dict[str, Kernel]:
         stack, stores, loads, registers = map(int, numbers)
         steps = re.search(r"(\w+Steps)<", words)
         walk = re.search(r"(\w+)Walk(?:<(?:\(int\))?\d+, (?:\(bool\))?(\w+)>)?", words)
-        tap = re.search(r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+)", words)
+        tap = re.search(
+            r"TapWindow<\w+, (?:\(int\))?\d+, (?:\(int\))?(\d+), (?:\(int\))?(\d+)",
+            words,
+        )
         powers = re.search(r"Powers\)(\d)>", words)
         if "RowsKernel<" not in words or not steps or not walk or not powers:
             continue
         version, window = walk.group(1).lower(), "wide"
         if tap:
-            window = f"radius {'to ' if tap.group(1) != '2' else ''}{tap.group(1)}"
+            least, most = tap.groups()
+            window = f"radius {most}" if least == most else f"radius to {most}"
             if walk.group(2):
                 version = "even" if walk.group(2) in ("1", "true") else "uneven"
         found[name] = Kernel(
@@ -197,8 +202,10 @@ def print_resources(kernels: list[Kernel]) -> None:
 
 
 def print_per_element(kernels: list[Kernel], radius: int) -> None:
-    window = "radius 2" if radius == 2 else f"radius to {MAX_TAP_RADIUS}"
-    versions = (f"even, {window}", f"uneven, {window}")
+    versions = [
+        f"{name}, radius {radius if radius in own else f'to {MAX_TAP_RADIUS}'}"
+        for name, own in zip(("even", "uneven"), OWN_RADII, strict=True)
+    ]
     counts: dict[tuple, dict[str, str]] = {}
     for k in kernels:
         if k.powers != "others" and k.version in versions:

@@ -75,12 +75,13 @@ struct LaunchPolicy {
     constexpr bool kFloat = sizeof(typename Steps::Type) == sizeof(float);
     constexpr bool kLoop = !Walk::kKeeps;
     constexpr bool kWide = Window::kLargestRadius > kMaxTapRadius;
-    constexpr bool kRadius2 = Window::kLargestRadius == 2;
+    constexpr bool kOneRadius =
+        Window::kSmallestRadius == Window::kLargestRadius;
     if (kFloat || (!kDouble && Steps::kLanes == kUnevenLanes)) return true;
     if (Steps::kOp == Op::kLrn) return true;
     if (Steps::kOp == Op::kLrnGrad) return !(kDouble && kLoop && kWide);
     return (kLoop && !kWide) ||
-           (kRadius2 &&
+           (kOneRadius &&
             (kDouble || (kSm80OrNewer && kPowers == Powers::kPlain)));
   }
 
@@ -327,12 +328,13 @@ int LaunchKernel(const ArgsOf<Steps>& args, int64_t blocks, dim3 threads,
 
 // The versions, each with its windows.
 
-template <class Steps, int kMaxRadius>
-using RowTaps = TapWindow<typename Steps::V, Steps::kLanes, kMaxRadius, int>;
+template <class Steps, int kMinRadius, int kMaxRadius>
+using RowTaps =
+    TapWindow<typename Steps::V, Steps::kLanes, kMinRadius, kMaxRadius, int>;
 template <class Steps>
 using RowWide = WideRowWindow<typename Steps::V, Steps::kLanes, int>;
 template <class Steps>
-using LoopTaps = TapWindow<typename Steps::V, 1, kMaxTapRadius, int64_t>;
+using LoopTaps = TapWindow<typename Steps::V, 1, 0, kMaxTapRadius, int64_t>;
 template <class Steps>
 using LoopWide = WideLoopWindow<typename Steps::V, int64_t>;
 
@@ -367,13 +369,21 @@ int LaunchRows(ArgsOf<Steps> args, Stream stream) {
       args, DivideUp(args.rows, args.rows_per_tile), threads, stream);
 }
 
-// A radius up to kMaxTapRadius.
+// A radius up to kMaxTapRadius. A kernel of its own takes fewer registers and
+// no test of the radius: 2, that of AlexNet and GoogLeNet, has one, and 5,
+// TensorFlow's default, in even rows.
 template <class Steps, bool kEven>
 int LaunchRowTaps(const ArgsOf<Steps>& args, Stream stream) {
-  return args.radius == 2
-             ? LaunchRows<Steps, RowTaps<Steps, 2>, kEven>(args, stream)
-             : LaunchRows<Steps, RowTaps<Steps, kMaxTapRadius>, kEven>(args,
-                                                                       stream);
+  if (args.radius == 2) {
+    return LaunchRows<Steps, RowTaps<Steps, 2, 2>, kEven>(args, stream);
+  }
+  if constexpr (kEven) {
+    if (args.radius == 5) {
+      return LaunchRows<Steps, RowTaps<Steps, 5, 5>, kEven>(args, stream);
+    }
+  }
+  return LaunchRows<Steps, RowTaps<Steps, 0, kMaxTapRadius>, kEven>(args,
+                                                                    stream);
 }
 
 // Everything else: rows of any length and radius, one per block at a time. None
@@ -403,7 +413,8 @@ struct Versions {
   static bool RowsApply(const ArgsOf<Even>& args) {
     return args.radius > kMaxTapRadius
                ? StayInRegisters<Even, RowWide<Even>>(args)
-               : StayInRegisters<Uneven, RowTaps<Uneven, kMaxTapRadius>>(args);
+               : StayInRegisters<Uneven, RowTaps<Uneven, 0, kMaxTapRadius>>(
+                     args);
   }
 };
 

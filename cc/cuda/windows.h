@@ -15,7 +15,7 @@
 //
 //   Elements(rows, channels, radius)   the memory they need, in elements of V
 //   (memory, rows, channels, radius)   constructed alike by all threads
-//   kLargestRadius                     that it is for
+//   kSmallestRadius, kLargestRadius    that it is for
 //   Put(place, values)
 //   Prepare()                          called by all threads, after the last
 //                                      Put
@@ -54,13 +54,12 @@ struct Place {
 // The largest radius whose windows are added up in registers.
 constexpr int kMaxTapRadius = 8;
 
-// For a radius up to kMaxRadius: adds the neighbours in registers, in an order
-// that does not depend on kLanes, unless that is 1.
-//
-// kMaxRadius   if 2, the radius is 2, as in AlexNet and GoogLeNet, not less.
-template <class V, int kLanes, int kMaxRadius, class Index>
+// For a radius from kMinRadius to kMaxRadius: adds the neighbours in registers,
+// in an order that does not depend on kLanes, unless that is 1.
+template <class V, int kLanes, int kMinRadius, int kMaxRadius, class Index>
 class TapWindow {
  public:
+  static constexpr int kSmallestRadius = kMinRadius;
   static constexpr int kLargestRadius = kMaxRadius;
   static constexpr bool kHasSumOf = kLanes > 1;
   // The values that one access moves. In memory, the first groups of all packs
@@ -120,7 +119,7 @@ class TapWindow {
   __device__ void SumOf(const Place<Index>& place, V (&values)[kLanes],
                         const GroupAt& group_at) const {
     if constexpr (kRadius > 0) {
-      if (kMaxRadius != 2 && radius_ < kRadius) {
+      if (kMinRadius < kRadius && radius_ < kRadius) {
         return SumOf<kRadius - 1>(place, values, group_at);
       }
       V span[kSpan];
@@ -206,6 +205,7 @@ class TapWindow {
 template <class V, int kLanes, class Index>
 class WideRowWindow {
  public:
+  static constexpr int kSmallestRadius = kMaxTapRadius + 1;
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
   static constexpr bool kHasSumOf = false;
 
@@ -359,6 +359,7 @@ class WideRowWindow {
 template <class V, class Index>
 class WideLoopWindow {
  public:
+  static constexpr int kSmallestRadius = kMaxTapRadius + 1;
   static constexpr int kLargestRadius = std::numeric_limits<int>::max();
   static constexpr bool kHasSumOf = false;
 

@@ -103,8 +103,8 @@ TEST(CudaVersionsTest, UseTheStreamAndReturnErrors) {
 template <class T>
 void CheckLaunches() {
   for (const Op op : kOps) {
-    for (const int64_t radius : {int64_t{0}, int64_t{2}, int64_t{8}, int64_t{9},
-                                 int64_t{64}, kLargest}) {
+    for (const int64_t radius : {int64_t{0}, int64_t{2}, int64_t{5}, int64_t{8},
+                                 int64_t{9}, int64_t{64}, kLargest}) {
       for (int64_t channels = 1; channels <= 9000; channels += 3) {
         for (const int64_t offset : {0, 1}) {
           const Call call = {op, {radius, 1, 1, 0.5f}, 1000, channels};

@@ -495,7 +495,7 @@ void CheckBits(Report* report) {
 template <class T>
 void CheckVersions(Report* report) {
   for (const int64_t channels : {3, 33, 96, 1000, 5000}) {
-    for (const int64_t radius : {2, 5, 40}) {
+    for (const int64_t radius : {2, 5, 7, 40}) {
       for (LrnParams params : {LrnParams{0, 1, 1, 0.75f}, {0, -1, -0.5f, 2}}) {
         params.depth_radius = radius;
         for (const Op op : kOps) {

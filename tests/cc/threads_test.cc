@@ -1,5 +1,6 @@
 // Calls kernels on several threads at once, as TensorFlow and XLA do, for the
 // thread sanitizer, and to compare the bits of the results.
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -67,23 +68,29 @@ TEST(Threads, TheTargetIsChosenOnce) {
   for (const Target* target : chosen) EXPECT_EQ(target, chosen.front());
 }
 
-// Threads write the rows of one output. Neighbouring rows may share a cache
-// line.
+// Threads write the rows of the same tensors. Neighbouring rows may share a
+// cache line.
 template <class Op>
 void TestSharedRows(RowTensors<Op, float> tensors) {
-  const auto size = static_cast<size_t>(tensors.rows * tensors.channels);
+  std::vector<float> alone[Op::kOutputs], shared[Op::kOutputs];
+  const auto write_to = [&](std::vector<float>* outputs) {
+    for (size_t i = 0; i < Op::kOutputs; ++i) {
+      outputs[i].resize(static_cast<size_t>(tensors.rows * tensors.channels));
+      tensors.out[i] = outputs[i].data();
+    }
+  };
   for (const int64_t radius : {2, 20}) {
     const LrnParams params{radius, 1, 0.5f, 0.75f};
-    std::vector<float> alone(size), shared(size);
-    tensors.out[0] = alone.data();
+    write_to(alone);
     ASSERT_TRUE(Compute(params, tensors));
-    tensors.out[0] = shared.data();
+    write_to(shared);
     ThreadPool pool;
     ShareRows(pool, tensors.rows, kCyclesPerThread,
               [&](int64_t begin, int64_t end) {
                 EXPECT_TRUE(Compute(params, tensors.Range(begin, end)));
               });
-    ExpectSameBits(shared, alone);
+    for (size_t i = 0; i < Op::kOutputs; ++i)
+      ExpectSameBits(shared[i], alone[i]);
   }
 }
 
@@ -91,10 +98,16 @@ TEST(Threads, RowsOfOneTensorAreShared) {
   constexpr int64_t kRows = 300, kChannels = 37;
   const std::vector<float> dy = Normal(kRows * kChannels, 1);
   const std::vector<float> x = Normal(kRows * kChannels, 2);
+  const std::vector<float> u = Normal(kRows * kChannels, 4);
+  TestSharedRows<Lrn>({{x.data()}, {}, kRows, kChannels});
   TestSharedRows<LrnGrad>(
-      {{dy.data(), x.data(), x.data()}, {nullptr}, kRows, kChannels});
+      {{dy.data(), x.data(), x.data()}, {}, kRows, kChannels});
   TestSharedRows<LrnGradFromInput>(
-      {{dy.data(), x.data()}, {nullptr}, kRows, kChannels});
+      {{dy.data(), x.data()}, {}, kRows, kChannels});
+  TestSharedRows<LrnGradGrad>(
+      {{u.data(), dy.data(), x.data(), x.data()}, {}, kRows, kChannels});
+  TestSharedRows<LrnGradGradFromInput>(
+      {{u.data(), dy.data(), x.data()}, {}, kRows, kChannels});
 }
 
 // Calls that share nothing but their inputs.
