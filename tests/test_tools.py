@@ -442,12 +442,13 @@ def test_the_gpu_tables_are_those_of_the_results() -> None:
     tables = ROOT / "benchmarks/gpu/tables.py"
     if not tables.is_file():
         pytest.skip("benchmarks/gpu/tables.py is not here")
-    results = ROOT / "benchmarks/results/gpu-h200.json"
-    output = subprocess.check_output([sys.executable, tables, results], text=True)
-    head, *lines = output.splitlines()
-    assert "H200" in head
+    names = ("gpu-h200.json", "gpu-h200-radius5.json")
+    results = [ROOT / "benchmarks/results" / name for name in names]
+    output = subprocess.check_output([sys.executable, tables, *results], text=True)
+    heads, lines = output.splitlines()[: len(names)], output.splitlines()[len(names) :]
+    assert all("H200" in head for head in heads)
     rows = [line for line in lines if line.startswith(("| AlexNet", "| GoogLeNet"))]
-    assert len(rows) == 16 + 8  # Shares of a copy, and cuDNN.
+    assert len(rows) == 20 + 8  # Shares of a copy, and cuDNN.
     documented = (ROOT / "docs/gpu.md").read_text().splitlines()
     assert set(filter(None, lines)) <= set(documented)
 

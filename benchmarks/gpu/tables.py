@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Prints, as Markdown, what time_kernels has written.
 
-    benchmarks/gpu/tables.py FILE
+    benchmarks/gpu/tables.py FILE [FILE ...]
 
 First the share of a large copy's bandwidth that each case reaches, in percent, and in
 brackets the share of a copy of as many bytes where the two differ by more than 5; then
-how many times as long as our kernel, in float, cuDNN takes.
+how many times as long as our kernel, in float, cuDNN takes. Cases of a later file take
+the place of those of an earlier one.
 """
 
 from __future__ import annotations
@@ -36,9 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
-    device, *results = json.loads(parser.parse_args().file.read_text())
-    print(f"{device['device']}: a copy moves {device['copy_gb_per_s']:.0f} GB/s.\n")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    results = []
+    for file in parser.parse_args().files:
+        device, *results_of_file = json.loads(file.read_text())
+        results += results_of_file
+        rate = device["copy_gb_per_s"]
+        print(f"{file.name}: {device['device']}, a copy moves {rate:.0f} GB/s.")
+    print()
     shares: dict[tuple[str, ...], dict[str, str]] = {}
     cudnn: dict[tuple[str, ...], dict[str, str]] = {}
     for result in results:

@@ -13,8 +13,9 @@ each of which takes the result of the one before. "Memory" is `tf.add_n` of thre
 tensors for the gradient, `tf.add(dy, x)` for the gradient without y, and `tf.add(x, x)`
 for the forward pass: they move the same bytes.
 
-A second table has what a call of a compiled function takes that contains only one op:
-the time per call of series of 20, which the host limits where the op is short.
+A second table has what a call of a function with only one op takes: ours, compiled or
+not, and the stock op and "memory", compiled. It is the time per call of series of 20,
+which the host limits where the op is short.
 
 Before they are timed, results are compared with the formula in wider arithmetic, and
 those of the 20 ops with those of 20 eager calls, bit for bit: a wrong one is an error.
@@ -46,6 +47,7 @@ from suite.contenders import (
     ours_function,
     ours_xla,
     stock,
+    stock_xla,
 )
 from suite.goals import PASSES
 from suite.measure import verify
@@ -109,6 +111,8 @@ def single_calls(case: Case) -> dict[str, Call]:
     }
     for call in calls.values():
         verify(case, operands, call(), True)
+    calls["stock, XLA"] = stock_xla(case, operands)
+    verify(case, operands, calls["stock, XLA"](), False)
     calls["memory, XLA"] = add_xla(case, operands)
     return {name: repeated(call) for name, call in calls.items()}
 
@@ -151,7 +155,7 @@ TABLES = (
     (
         "Milliseconds per call of a function with one op",
         single_calls,
-        [("ours, XLA", "memory, XLA")],
+        [("stock, XLA", "ours, XLA"), ("ours, XLA", "memory, XLA")],
     ),
 )
 

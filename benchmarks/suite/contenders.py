@@ -129,15 +129,19 @@ def _ours_in_a_function(case: Case, operands: Operands, jit_compile: bool) -> Ca
 
 
 def stock(case: Case, operands: Operands) -> Call:
-    function, inputs = _stock(case), operands.inputs()
-    if case.op == "LRNGradFromInput":
-        inputs.append(operands.y)
+    function, inputs = _stock(case), _stock_inputs(case, operands)
     return lambda: function(*inputs)
 
 
 def stock_xla(case: Case, operands: Operands) -> Call:
-    function, inputs = tf.function(_stock(case), jit_compile=True), operands.inputs()
+    function = tf.function(_stock(case), jit_compile=True)
+    inputs = _stock_inputs(case, operands)
     return lambda: function(*inputs)
+
+
+def _stock_inputs(case: Case, operands: Operands) -> list[tf.Tensor]:
+    y = [operands.y] if case.op == "LRNGradFromInput" else []
+    return [*operands.inputs(), *y]
 
 
 def _stock(case: Case) -> Callable[..., tf.Tensor]:
