@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 from suite import cases, contenders, measure, native, plots, report, timing  # noqa: E402
 from suite.cases import Case, Group  # noqa: E402
-from suite.goals import Goal, goals  # noqa: E402
+from suite.goals import PASSES, Goal, goals  # noqa: E402
 from suite.results import Record, Results  # noqa: E402
 from suite.timing import Effort, Times  # noqa: E402
 
@@ -588,6 +589,35 @@ def test_published_figures_are_those_of_the_results() -> None:
     assert not results.quick
     assert report.readme_block(results) in (ROOT / "README.md").read_text()
     assert report.DOCUMENT.read_text() == report.document(results)
+
+
+def test_the_readme_has_the_results_of_other_machines() -> None:
+    """Each row has the ranges of a pass over the layers."""
+    row = re.compile(r"^\| (?:`(cpu-.*\.json)`: .*)? \| (.*) \| (.*) \| (.*) \|$")
+    readme = (ROOT / "README.md").read_text()
+    _, _, lines = readme.partition("| `benchmarks/results` | pass |")
+    names, results = [], None
+    for line in lines.splitlines()[2:]:
+        if not (found := row.match(line)):
+            break
+        if name := found.group(1):
+            names.append(name)
+            results = Results.read(ROOT / "benchmarks/results" / name)
+        assert results
+        op = next(op for op, title in PASSES.items() if title == found.group(2))
+        section = "no y" if op == "LRNGradFromInput" else "layers"
+        for text, over, under in (
+            (found.group(3), "ours", "add"),
+            (found.group(4), "stock", "ours"),
+        ):
+            ratios = [
+                results.times(section, over, under, op=op, group=layer.name)
+                for layer in cases.NETWORKS
+            ]
+            least, most = report.factor(min(ratios)), report.factor(max(ratios))
+            assert text == f"{least} to {most}"
+    files = (ROOT / "benchmarks/results").glob("cpu-*.json")
+    assert sorted(names) == sorted(path.name for path in files)
 
 
 # gpu/time_ops.py ---------------------------------------------------------------
